@@ -1,0 +1,56 @@
+"""An analysis looks at batches of cases and leaves measurements: a value per case per metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .metric import Metric
+from .tally import Tally
+
+if TYPE_CHECKING:
+    from .batch import View
+
+OVERALL = -1
+"""The target of a case that stands for all findings of its image together."""
+
+NEEDS = frozenset({"logits", "labels", "positive", "box", "attribution", "features", "image", "overall"})
+
+
+class Analysis:
+    """Looks at each batch and leaves numbers behind. Write a frozen dataclass whose fields are its options.
+
+    `needs` says what it reads; it is handed only cases that have all of it, and reading anything else is an error:
+    `logits`, `labels` (the case's label is known), `positive` (the label is 1), `box` (the case has a usable box),
+    `attribution` (a map per case; the analysis is run once per attribution), `features` (activations of the dissection
+    layer), `image` (the pixels and the network itself). With `overall` it is also handed one case per image that stands
+    for all its findings together: its target is -1 and its boxes are all the image's boxes.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def observes(self) -> frozenset[str]:
+        """What the first look reads, where that is not what `needs` says; it is handed the cases that have all of it."""
+        return self.needs
+
+    def measure(self, batch: View) -> Mapping[str, Any]:
+        """{metric name: values [P]} for the P cases of the batch; NaN where the number is undefined."""
+        return {}
+
+    def tallies(self) -> Mapping[str, Tally]:
+        """Fresh running statistics if a data-set-wide look must come first; then `measure` finds them in `batch.tallies`.
+
+        An analysis with a first look can need `features`, `box`, `positive`, `labels` and `overall` only: the features are
+        kept, so that the second look costs no forward pass.
+        """
+        return {}
+
+    def observe(self, tallies: Mapping[str, Tally], batch: View) -> None:
+        """First look: add this batch to the tallies."""
+
+    def summarise(self, tallies: Mapping[str, Tally]) -> Mapping[str, float]:
+        """{metric name: value} for the model as a whole, from the finished tallies."""
+        return {}

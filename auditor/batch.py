@@ -1,0 +1,244 @@
+"""What one step of a pass sees: some images, and whatever is computed of them at most once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .analysis import OVERALL
+from .boxes import Edges, Frame, Rounding, pixel_edges, union_masks, within
+from .dataset import Box, Sample
+from .errors import PluginError
+from .network import Cases, Network
+from .tally import Tally
+
+if TYPE_CHECKING:
+    from .attribution import Attribution
+
+
+class Batch:
+    """n samples as one model sees them, all of them read; a thing is computed on first asking and then kept.
+
+    Inputs may be padded beyond n; everything handed out has n rows. `images` is None for a table of scores and on a second
+    look, `features` is given on a second look. `skip` holds images that the model gave no usable answer for.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        classes: Sequence[str],
+        *,
+        size: tuple[int, int] = (0, 0),
+        frames: Sequence[Frame] | None = None,
+        network: Network | None = None,
+        images: Tensor | None = None,
+        scores: Tensor | None = None,
+        features: Tensor | None = None,
+        softmax: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.samples, self.classes, self.size, self.seed = tuple(samples), tuple(classes), size, seed
+        self.network, self.images = network, images
+        self._scores, self._features, self._softmax = scores, features, softmax
+        self._maps: dict[tuple[int, int, int], Tensor] = {}
+        self.skip: frozenset[int] = frozenset()
+        self.frames = list(frames or [Frame()] * len(samples))
+        place = {name: number for number, name in enumerate(self.classes)}
+        self._boxes: list[list[tuple[int, Box]]] = [
+            [(place[box.label], moved) for box in sample.boxes if box.label in place and (moved := within(box, frame))]
+            for sample, frame in zip(self.samples, self.frames, strict=True)
+        ]
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Log-odds [n, K] in float64 on the CPU; for a softmax head z_k - log(sum of exp of the others)."""
+        if self._scores is not None:
+            return self._scores
+        assert self.network is not None and self.images is not None
+        if not self._softmax:
+            return self.network.logits(self.images)[: len(self.samples)].double().cpu()
+        raw = self.network.every_logit(self.images)[: len(self.samples)].double().cpu()
+        others = raw[:, None, :].expand(-1, raw.shape[1], -1).clone()
+        others.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+        return (raw - others.logsumexp(2))[:, self.network.outputs]
+
+    @cached_property
+    def features(self) -> Tensor:
+        """Output [n, C, h, w] of the dissection layer."""
+        if self._features is None:
+            assert self.network is not None and self.images is not None
+            self._features = self.network.features(self.images, "dissection")[: len(self.samples)]
+        return self._features
+
+    def boxes(self, image: int, target: int) -> list[Box]:
+        """The usable boxes of one case in fractions of the network's grid."""
+        return [box for label, box in self._boxes[image] if target in (OVERALL, label)]
+
+    def maps(self, attribution: Attribution, cases: Cases) -> Tensor:
+        """Maps [P, h, w] of these cases; only those not asked for before are computed, all in one call."""
+        keys = [(id(attribution), int(i), int(t)) for i, t in zip(cases.image, cases.target, strict=True)]
+        owed = [row for row, key in enumerate(keys) if key not in self._maps]
+        if owed:
+            assert self.network is not None and self.images is not None
+            wanted = Cases(cases.image[owed].to(self.images.device), cases.target[owed].to(self.images.device))
+            with torch.random.fork_rng():
+                torch.manual_seed(self._key(f"{attribution.name}|{','.join(s.id for s in self.samples)}")[0] >> 1)
+                found = attribution.explain(self.network, self.images, wanted)
+            if not isinstance(found, Tensor) or found.ndim != 3 or len(found) != len(owed):
+                shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+                raise PluginError(
+                    f"attribution {attribution.name} gave {shape} for {len(owed)} cases, not maps [{len(owed)}, h, w]"
+                )
+            self._maps.update(zip([keys[row] for row in owed], found.detach().unbind(), strict=True))
+        return torch.stack([self._maps[key] for key in keys])
+
+    def _key(self, words: str) -> list[int]:
+        """128 bits that belong to these words in this audit."""
+        data = hashlib.sha256(f"{self.seed}|{words}".encode()).digest()
+        return [int.from_bytes(data[:8], "little"), int.from_bytes(data[8:16], "little")]
+
+    def generator(self, image: int, target: int, purpose: str) -> np.random.Generator:
+        """Random numbers that belong to one case and purpose, whatever the batch, the order or the number of workers."""
+        key = np.array(self._key(f"{self.samples[image].id}|{target}|{purpose}"), dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key))
+
+    def cases(self, needs: frozenset[str]) -> tuple[list[tuple[int, int]], list[tuple[int, int, str]]]:
+        """([(image, target)] that have what these needs name, [(image, target, why not)] of the others)."""
+        found: list[tuple[int, int]] = []
+        gaps: list[tuple[int, int, str]] = []
+        targets = list(range(len(self.classes))) + ([OVERALL] if "overall" in needs else [])
+        for image, sample in enumerate(self.samples):
+            for target in () if image in self.skip else targets:
+                why = self._gap(image, sample, target, needs)
+                if why is None:
+                    found.append((image, target))
+                else:
+                    gaps.append((image, target, why))
+        return found, gaps
+
+    def _gap(self, image: int, sample: Sample, target: int, needs: frozenset[str]) -> str | None:
+        label = 1 if target == OVERALL else sample.labels[target]
+        if "positive" in needs and label != 1:
+            return "not labelled positive"
+        if "labels" in needs and label is None:
+            return "label unknown"
+        if "box" in needs and not self.boxes(image, target):
+            return "no box"
+        return None
+
+    def view(
+        self,
+        needs: frozenset[str],
+        cases: Sequence[tuple[int, int]],
+        attribution: Attribution | None = None,
+        tallies: Mapping[str, Tally] | None = None,
+    ) -> View:
+        """These cases, showing only what the needs name."""
+        return View(self, needs, cases, attribution, tallies or {})
+
+
+class View:
+    """P cases of a batch as an analysis sees them; asking for what was not declared in `needs` is an error.
+
+    `cases.image[p]` is the row of case p in `samples`, `images` and `features`; `cases.target[p]` its class, -1 for all
+    findings of the image together. Images without a case are left out.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        needs: frozenset[str],
+        cases: Sequence[tuple[int, int]],
+        attribution: Attribution | None,
+        tallies: Mapping[str, Tally],
+    ) -> None:
+        self._batch, self._needs, self._attribution = batch, needs, attribution
+        self._pairs = list(cases)
+        self._rows = sorted({image for image, _ in cases})
+        place = {row: number for number, row in enumerate(self._rows)}
+        self.cases = Cases(
+            torch.tensor([place[image] for image, _ in cases], dtype=torch.int64),
+            torch.tensor([target for _, target in cases], dtype=torch.int64),
+        )
+        self.samples = tuple(batch.samples[row] for row in self._rows)
+        self.classes = batch.classes
+        self.size = batch.size
+        self.tallies = tallies
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def _need(self, need: str) -> None:
+        if need not in self._needs:
+            raise PluginError(f"reads what it did not say it needs: {need!r}")
+
+    def _per_case(self, values: Tensor) -> Tensor:
+        images, targets = zip(*self._pairs, strict=True) if self._pairs else ((), ())
+        return values[list(images), list(targets)]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """1 or 0 for each case [P]."""
+        if not self._needs & {"labels", "positive"}:
+            self._need("labels")
+        return np.array([1 if t == OVERALL else self._batch.samples[i].labels[t] for i, t in self._pairs], dtype=np.int64)
+
+    @property
+    def logits(self) -> Tensor:
+        """Log-odds of each case [P], float64."""
+        self._need("logits")
+        return self._per_case(self._batch.logits)
+
+    @property
+    def maps(self) -> Tensor:
+        """The attribution's map of each case [P, h, w], raw, at its own resolution."""
+        self._need("attribution")
+        assert self._attribution is not None
+        images, targets = zip(*self._pairs, strict=True)
+        return self._batch.maps(self._attribution, Cases(torch.tensor(images), torch.tensor(targets)))
+
+    @property
+    def boxes(self) -> list[list[Box]]:
+        """The boxes of each case, in fractions of the network's grid."""
+        self._need("box")
+        return [self._batch.boxes(image, target) for image, target in self._pairs]
+
+    def edges(self, rounding: Rounding = "outward") -> list[list[Edges]]:
+        """The boxes of each case in whole pixels of the network's input."""
+        return [[pixel_edges(box, *self.size, rounding) for box in boxes] for boxes in self.boxes]
+
+    def masks(self, rounding: Rounding = "outward") -> npt.NDArray[np.bool_]:
+        """True inside any box of the case [P, H, W], on the grid of the network's input."""
+        return union_masks(self.edges(rounding), *self.size)
+
+    @property
+    def features(self) -> Tensor:
+        """Output [n, C, h, w] of the dissection layer for the n images of this view."""
+        self._need("features")
+        every = self._batch.features
+        return every if len(self._rows) == len(every) else every[self._rows]
+
+    @property
+    def images(self) -> Tensor:
+        """Preprocessed pixels [n, C, H, W] for the n images of this view."""
+        self._need("image")
+        assert self._batch.images is not None
+        return self._batch.images[self._rows]
+
+    @property
+    def network(self) -> Network:
+        """The network itself; asking it anything beyond the shared pass costs forward passes of its own."""
+        self._need("image")
+        assert self._batch.network is not None
+        return self._batch.network
+
+    def generator(self, case: int, purpose: str) -> np.random.Generator:
+        """Random numbers that belong to this case and purpose, whatever the batch, the order or the number of workers."""
+        return self._batch.generator(*self._pairs[case], purpose)

@@ -1,0 +1,82 @@
+"""Everything auditor raises on purpose, and the exit codes that answer to it.
+
+* AuditError
+  x ConfigError        audit.yaml cannot be read as an audit
+  x ModelRefused       a checkpoint is unsafe, broken, or not what was declared
+  x DatasetError       the data set as a whole cannot be listed
+  x Unreadable         one image cannot be used; it is quarantined and the audit goes on
+  x PluginError        a plugin broke its contract, or two claim one name
+  x OutputError        the run folder cannot be used (locked, full, read-only)
+  x MissingLibrary     something that is not installed is needed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What `auditor` tells the shell; a promise to CI jobs. Precedence: 4, 5, 1, 3."""
+
+    COMPLETE = 0
+    GATE_FAILED = 1
+    REFUSED = 2
+    INCOMPLETE = 3
+    INTERNAL_ERROR = 4
+    OUTPUT_UNUSABLE = 5
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class AuditError(Exception):
+    """Base of all; the command line prints these without a traceback."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class ConfigError(AuditError):
+    """audit.yaml cannot be read as an audit; the message has a line per mistake."""
+
+
+class ModelRefused(AuditError):
+    """A checkpoint is unsafe, broken, or not what was declared."""
+
+
+class DatasetError(AuditError):
+    """The data set as a whole cannot be listed."""
+
+
+class Unreadable(AuditError):
+    """One image cannot be used: `reason` is a short code such as `decode:truncated`, the message says more."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(detail or reason)
+        self.reason = reason
+
+
+class PluginError(AuditError):
+    """A plugin broke its contract, or two claim one name."""
+
+
+class OutputError(AuditError):
+    """The run folder cannot be used; what is already in it stays valid and can be resumed."""
+
+    exit_code = ExitCode.OUTPUT_UNUSABLE
+
+
+class MissingLibrary(AuditError):
+    """Something that is not installed is needed; the message names it and the command that brings it."""
+
+
+def nearest(found: object, allowed: Iterable[object]) -> str:
+    """`; did you mean layer4?`, or nothing when no allowed name is near.
+
+    >>> nearest("layerr4", ["layer3", "layer4"])
+    '; did you mean layer4?'
+    >>> nearest("x", ["layer3", "layer4"])
+    ''
+    """
+    close = difflib.get_close_matches(str(found), [str(name) for name in allowed], 1, 0.6)
+    return f"; did you mean {close[0]}?" if close else ""

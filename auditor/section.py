@@ -1,0 +1,26 @@
+"""A section is one part of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from .evidence import Evidence
+
+
+class Section:
+    """A title, a template, and what the template is given.
+
+    `template` is a file name in the templates folder, or the text of a Jinja template itself (anything with a `<`), so
+    that a section fits in one file. Values are escaped; a section sees only the evidence: no images, no models.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    template: ClassVar[str]
+    order: ClassVar[int] = 50
+
+    def context(self, evidence: Evidence) -> Mapping[str, Any]:
+        """The variables of the template."""
+        raise NotImplementedError
