@@ -1,0 +1,158 @@
+"""The audit.yaml, as typed values that know where they were written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from . import yaml_marks
+from .errors import nearest
+from .problems import ENOUGH, Places, Problems, from_pydantic, show
+
+__all__ = ["AuditConfig", "Draft", "Problems", "Report", "Use", "draft", "read"]
+
+
+class Use(BaseModel):
+    """One component by name, with its options: `gradcam` or `{use: captum, method: Occlusion}`.
+
+    It is made from what YAML says: `Use.model_validate({"use": "captum", "method": "Occlusion"})`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    use: Annotated[str, Field(min_length=1)]
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"use": value}
+        if isinstance(value, dict):
+            name = {"use": value["use"]} if "use" in value else {}
+            return {**name, "options": {key: option for key, option in value.items() if key != "use"}}
+        return value
+
+
+ATTRIBUTIONS = (Use(use="gradcam"),)
+ANALYSES = (Use(use="performance"), Use(use="alignment"), Use(use="dissection"))
+
+
+class Report(BaseModel):
+    """What the report is made of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    formats: Annotated[tuple[Literal["html", "pdf"], ...], Field(min_length=1)] = ("html", "pdf")
+    images: bool = True
+
+
+class AuditConfig(BaseModel):
+    """One audit: which models, on which data, contrasted with which reference, looked at how."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    title: Annotated[str, Field(min_length=1)]
+    dataset: Use
+    models: Annotated[tuple[Use, ...], Field(min_length=1)]
+    reference: Annotated[str, Field(min_length=1)]
+    attributions: tuple[Use, ...] = ATTRIBUTIONS
+    analyses: Annotated[tuple[Use, ...], Field(min_length=1)] = ANALYSES
+    report: Report = Report()
+    plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    seed: Annotated[int, Field(ge=0)] = 0
+    batch: Annotated[int, Field(ge=1, le=4096)] = 16
+    max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
+
+    _places: Places = PrivateAttr(default_factory=lambda: Places("audit.yaml"))
+
+    @property
+    def file(self) -> Path:
+        """The audit.yaml itself, as the user named it."""
+        return Path(self._places.file)
+
+    @property
+    def base(self) -> Path:
+        """The folder that relative paths start from."""
+        return self.file.absolute().parent
+
+    def place(self, path: str) -> str:
+        """`audit.yaml:16:12: models[1].layers.attribution`, the opening of an error message."""
+        return self._places.place(path)
+
+    def key_place(self, path: str) -> str:
+        """The same, pointing at the key rather than at its value."""
+        return self._places.key_place(path)
+
+
+class Draft(NamedTuple):
+    """An audit.yaml as far as it can be read: `config` is None when the problems stand in its way."""
+
+    config: AuditConfig | None
+    data: dict[str, Any]
+    places: Places
+    problems: Problems
+
+
+def read(path: Path | str) -> AuditConfig:
+    """The audit of a file; raises one ConfigError with a line per mistake, in the order of the file."""
+    found = draft(path)
+    found.problems.stop()
+    assert found.config is not None
+    return found.config
+
+
+def draft(path: Path | str) -> Draft:
+    """The same without raising for what can be reported later, together with the mistakes in plugin options."""
+    problems = Problems()
+    data, places = yaml_marks.read(Path(path), problems)
+    if not isinstance(data, dict):
+        found = "an empty file" if data is None else show(data)
+        problems.add(f"{places.place('')}: found {found}; allowed: a mapping with {', '.join(AuditConfig.model_fields)}")
+        problems.stop()
+    config = None
+    try:
+        config = AuditConfig.model_validate_json(json.dumps(data), strict=True)
+        config._places = places
+    except ValidationError as error:
+        _explain(error, data, places, problems)
+    _check_reference(data, places, problems)
+    for name in ("attributions", "analyses", "plugins"):
+        _check_twice(data.get(name), name, places, problems)
+    return Draft(None if len(problems) else config, data, places, problems)
+
+
+def _explain(error: ValidationError, data: dict[str, Any], places: Places, problems: Problems) -> None:
+    known: dict[str, list[str]] = {"": list(AuditConfig.model_fields), "report": list(Report.model_fields)}
+    earlier = problems.lines()[:ENOUGH]
+    for path, message in from_pydantic(error.errors(include_url=False)[:ENOUGH], data, known[""], "key").items():
+        holder, _, name = path.rpartition(".")
+        if message == "unknown key" and holder in known:
+            message = f"unknown key; allowed: {', '.join(known[holder])}{nearest(name, known[holder])}"
+        elif message == "is missing" and name == "use":
+            message = "is missing; allowed: the name of a plugin, as in {use: name, option: value}"
+        place = places.key_place(path) if message.startswith("unknown key") else places.place(path)
+        if not any(line.startswith(f"{place}: ") for line in earlier):
+            problems.add(f"{place}: {message}")
+
+
+def _check_reference(data: dict[str, Any], places: Places, problems: Problems) -> None:
+    models = data.get("models")
+    written = [m.get("strategy") for m in models if isinstance(m, dict)] if isinstance(models, list) else []
+    strategies = list(dict.fromkeys(s for s in written if isinstance(s, str)))
+    reference = data.get("reference")
+    if isinstance(reference, str) and reference and strategies and reference not in strategies:
+        allowed = f"a strategy of the models: {', '.join(strategies)}{nearest(reference, strategies)}"
+        problems.add(f"{places.place('reference')}: found {show(reference)}; allowed: {allowed}")
+
+
+def _check_twice(values: Any, name: str, places: Places, problems: Problems) -> None:
+    seen: dict[str, int] = {}
+    for number, value in enumerate(values if isinstance(values, list) else []):
+        options = {"use": value} if isinstance(value, str) else value
+        first = seen.setdefault(json.dumps(options, sort_keys=True), number)
+        if first != number:
+            problems.add(f"{places.place(f'{name}[{number}]')}: found the same as {name}[{first}]; allowed: once")
