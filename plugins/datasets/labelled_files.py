@@ -1,0 +1,212 @@
+"""Any folder of images described by a table: what `image_folder` and `dicom_folder` share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor import Box, Dataset, DatasetError, Sample, Unreadable, nearest
+
+from .label_cells import Labelling, label_columns, label_names
+from .tables import Table, number, read
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+BOX_COLUMNS = ("image", "label", "x", "y", "width", "height")
+
+
+@dataclass(frozen=True)
+class LabelledFiles(Dataset):
+    """Files in `folder`, described by `table` (CSV, plain or .gz) with one row per image.
+
+    The classes are columns of 1, 0, and -1 or nothing for unknown: those that `class_names` lists, or else every column that
+    holds nothing but that. Or else one `label_column` has the names joined by "|", "No Finding" for none, and an empty cell
+    for unknown. `boxes` is a CSV of image, label, x, y, width, height in pixels of the file. `suffix` is what the files' names
+    have beyond the table's (".dcm", say). Without `folder` there are no pixels, and only tables of scores can be audited.
+    `patient_column: ""` says that every image is a patient of its own; `split: ""` takes all rows.
+    """
+
+    table: Path
+    folder: Path | None = None
+    boxes: Path | None = None
+    image_column: str = "image"
+    patient_column: str = "patient"
+    split_column: str = "split"
+    split: str = ""
+    class_names: tuple[str, ...] = ()
+    label_column: str = ""
+    suffix: str = ""
+
+    def size_of(self, path: Path) -> tuple[int, int]:
+        """(height, width) of a file from its header; raises Unreadable."""
+        raise NotImplementedError
+
+    def pixels_of(self, path: Path) -> npt.NDArray[np.float32]:
+        """Pixels [C, H, W] of a file as `read` returns them; raises Unreadable."""
+        raise NotImplementedError
+
+    def classes(self) -> tuple[str, ...]:
+        """The names of `class_names`, or those that the table has."""
+        return self._labelling(read(self.table)).classes
+
+    def index(self) -> list[Sample]:
+        """Every row of the split; of the files only those with boxes are opened, for their size."""
+        table = read(self.table)
+        images, labelling = self._images(table), self._labelling(table)
+        patients, splits = self._patients(table, images), self._splits(table)
+        boxes = self._box_rows(images, labelling)
+        samples: list[Sample] = []
+        for image, patient, split, labels in zip(images, patients, splits, labelling.labels, strict=True):
+            if self.split in ("", split):
+                version, problem = self._whereabouts(image)
+                drawn: tuple[Box, ...] = ()
+                if image in boxes and problem is None:
+                    drawn, problem = self._boxes(image, boxes[image])
+                samples.append(Sample(image, patient, labels, drawn, split, image + self.suffix, version, problem))
+        return samples
+
+    def read(self, sample: Sample) -> npt.NDArray[np.float32]:
+        """Pixels of one file of the folder."""
+        from auditor.imaging import safe_path
+
+        if self.folder is None:
+            raise Unreadable("missing", "the data set has no folder of images")
+        return self.pixels_of(safe_path(self.folder, sample.source))
+
+    def train_counts(self) -> tuple[int, Mapping[str, int]] | None:
+        """(images, positives per class) of the rows whose split is "train"; None where there are none."""
+        table = read(self.table)
+        labelling = self._labelling(table)
+        rows = [labels for labels, split in zip(labelling.labels, self._splits(table), strict=True) if split == "train"]
+        if not rows:
+            return None
+        return len(rows), {name: sum(labels[k] or 0 for labels in rows) for k, name in enumerate(labelling.classes)}
+
+    def notes(self) -> tuple[str, ...]:
+        """Where the classes come from, labels that are unknown, names and boxes that were left out, and what a patient is."""
+        table = read(self.table)
+        images, labelling = self._images(table), self._labelling(table)
+        notes = [labelling.origin]
+        unknown = sum(label is None for labels in labelling.labels for label in labels)
+        if unknown:
+            notes.append(f"{unknown} labels are unknown (-1 or empty in the table) and are left out, class by class.")
+        notes += [f"{times} labels {name!r} are not among the classes and were left out." for name, times in labelling.others]
+        if self.boxes is not None:
+            counts = Counter(row.label for rows in self._box_rows(images, labelling, others=True).values() for row in rows)
+            left = {name: times for name, times in sorted(counts.items()) if name not in labelling.classes}
+            notes += [
+                f"{times} boxes of {name!r}, which is not among the classes, were left out." for name, times in left.items()
+            ]
+        if self.patient_column not in table.columns:
+            notes.append(
+                "The table names no patients: every image counts as a patient of its own, so intervals may be too narrow."
+            )
+        return tuple(notes)
+
+    def _labelling(self, table: Table) -> Labelling:
+        if self.label_column:
+            return label_names(table, self.label_column, self.class_names)
+        return label_columns(table, self.class_names, {self.image_column, self.patient_column, self.split_column})
+
+    def _images(self, table: Table) -> Sequence[str]:
+        images = table.column(self.image_column, "image_column")
+        first: dict[str, int] = {}
+        for image, line in zip(images, table.lines, strict=True):
+            if not image:
+                raise DatasetError(f"{table.path}:{line}: the image is not named")
+            if first.setdefault(image, line) != line:
+                raise DatasetError(f"{table.path}:{line}: {image!r} is listed a second time, first in line {first[image]}")
+        return images
+
+    def _patients(self, table: Table, images: Sequence[str]) -> Sequence[str]:
+        if not self.patient_column:
+            return images
+        if self.patient_column not in table.columns:
+            likely = [name for name in table.columns if "patient" in name.lower()]
+            if self.patient_column != "patient" or likely:
+                raise DatasetError(
+                    f"{table.path}:1: patient_column: no column {self.patient_column!r}{nearest(self.patient_column, likely)};"
+                    ' name the one to use, or say patient_column: "" if every image is a patient of its own'
+                )
+            return images
+        patients = table.columns[self.patient_column]
+        if "" in patients:
+            raise DatasetError(f"{table.path}:{table.lines[patients.index('')]}: the patient is not named")
+        return patients
+
+    def _splits(self, table: Table) -> Sequence[str]:
+        if not self.split and self.split_column not in table.columns:
+            return [""] * len(table.lines)
+        splits = table.column(self.split_column, "split_column")
+        if self.split and self.split not in splits:
+            have = sorted(set(splits))
+            raise DatasetError(
+                f"{table.path}: split: no row of {self.split!r}; there is {', '.join(have[:20])}{nearest(self.split, have)}"
+            )
+        return splits
+
+    def _whereabouts(self, image: str) -> tuple[str, str | None]:
+        """(version, problem) of a file that has not been opened."""
+        from auditor.imaging import file_version, path_problem
+
+        if self.folder is None:
+            return "", "missing"
+        problem = path_problem(image + self.suffix)
+        if problem:
+            return "", problem
+        try:
+            return file_version(self.folder / (image + self.suffix)), None
+        except OSError:
+            return "", "missing"
+
+    def _box_rows(self, images: Iterable[str], labelling: Labelling, others: bool = False) -> dict[str, list[BoxRow]]:
+        """The rows of the table of boxes by image; of the classes only, unless `others`."""
+        if self.boxes is None:
+            return {}
+        if self.folder is None:
+            raise DatasetError("boxes: they are in pixels of the files, so folder must say where the files are")
+        table, known = read(self.boxes), set(images)
+        names = (*labelling.classes, *(name for name, _ in labelling.others))
+        found: dict[str, list[BoxRow]] = {}
+        columns = (table.column(name) for name in BOX_COLUMNS)
+        for line, image, label, *edges in zip(table.lines, *columns, strict=True):
+            place = f"{table.path}:{line}"
+            if image not in known:
+                raise DatasetError(f"{place}: {image!r} has no row in {self.table.name}")
+            if label not in names:
+                raise DatasetError(f"{place}: unknown label {label!r}{nearest(label, names)}")
+            if others or label in labelling.classes:
+                x, y, width, height = (number(edge, place) for edge in edges)
+                found.setdefault(image, []).append(BoxRow(label, x, y, width, height))
+        return found
+
+    def _boxes(self, image: str, rows: Iterable[BoxRow]) -> tuple[tuple[Box, ...], str | None]:
+        """The boxes in fractions of the file's size, or the reason why the size cannot be had."""
+        from auditor.imaging import safe_path
+
+        assert self.folder is not None
+        try:
+            high, wide = self.size_of(safe_path(self.folder, image + self.suffix))
+        except Unreadable as problem:
+            return (), problem.reason
+        return tuple(row.as_box(high, wide) for row in rows), None
+
+
+@dataclass(frozen=True, slots=True)
+class BoxRow:
+    """A row of the table of boxes, in pixels of the file."""
+
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def as_box(self, high: int, wide: int) -> Box:
+        """The same rectangle in fractions of an image of this size."""
+        return Box(self.label, self.x / wide, self.y / high, (self.x + self.width) / wide, (self.y + self.height) / high)

@@ -1,0 +1,111 @@
+"""Chest phantoms as a data set: every finding, box and shortcut in it was planted by us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from auditor import Box, Dataset, Sample, hookimpl, planted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Side = Annotated[int, Field(ge=32, le=8192)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Planted(Dataset):
+    """Drawn chest films with six findings of long-tailed prevalence, exact boxes, and a laterality marker at a dial.
+
+    `size` is the height and width in pixels, or [height, width]. A patient has 1 to `repeats` films of one anatomy; splits
+    share no patient. `marker` says how far the marker gives `marker_class` away: 0 not at all, 1 always.
+    `boxed` is the share of films with findings that carry their boxes. `train_images` is the size of the training split
+    whose class counts order the classes from head to tail.
+    """
+
+    name = "planted"
+
+    images: Annotated[int, Field(ge=1, le=1_000_000)] = 400
+    size: Side | tuple[Side, Side] = 128
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    split: planted.Split = "test"
+    task: Literal["multilabel", "binary"] = "multilabel"
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 4
+    boxed: Share = 1.0
+    marker: Share = 0.0
+    marker_class: planted.Kind = "Nodule"
+    train_images: Annotated[int, Field(ge=1, le=1_000_000)] = 3000
+
+    def classes(self) -> tuple[str, ...]:
+        """The six findings from common to rare, or `Unhealthy` for any of them."""
+        return planted.CLASSES if self.task == "multilabel" else ("Unhealthy",)
+
+    def index(self) -> list[Sample]:
+        """The first `images` films of the split; nothing is drawn."""
+        return [self._sample(*name) for name in planted.films(self.seed, self.split, self.images, self.repeats)]
+
+    def read(self, sample: Sample) -> npt.NDArray[np.float32]:
+        """The film [1, H, W]."""
+        patient, number = sample.source.split("/")
+        return planted.draw(self.film(int(patient), int(number)), *self._shape).pixels[None]
+
+    def train_counts(self) -> tuple[int, Mapping[str, int]]:
+        """The training split's films and how many of them show each class."""
+        labels = [
+            self._labels(planted.film(self.seed, "train", patient, number))
+            for patient, number in planted.films(self.seed, "train", self.train_images, self.repeats)
+        ]
+        return len(labels), dict(zip(self.classes(), map(sum, zip(*labels, strict=True)), strict=True))
+
+    def notes(self) -> tuple[str, ...]:
+        """That nothing here is a patient, and what was planted."""
+        drawn = "The images are drawn phantoms, not radiographs: their findings, boxes and masks are planted truth."
+        shortcut = (
+            f"A laterality marker was planted to go with {self.marker_class}: the share of films that carry it is "
+            f"{self.marker:.2f} higher with the finding than without."
+        )
+        return (drawn, shortcut) if self.marker else (drawn,)
+
+    def film(self, patient: int, number: int) -> planted.Film:
+        """The film behind a sample, for whoever wants its masks or the same film without a lesion."""
+        return planted.film(self.seed, self.split, patient, number, self.marker, self.marker_class)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    def _labels(self, film: planted.Film) -> tuple[int, ...]:
+        if self.task == "binary":
+            return (int(bool(film.lesions)),)
+        return tuple(int(film.shows(kind)) for kind in planted.CLASSES)
+
+    def _sample(self, patient: int, number: int) -> Sample:
+        film = self.film(patient, number)
+        name = f"{self.split}-{patient:06d}"
+        return Sample(
+            id=f"{name}-{number:03d}",
+            patient=name,
+            labels=self._labels(film),
+            boxes=tuple(self._box(film, lesion) for lesion in film.lesions if film.lot < self.boxed),
+            split=self.split,
+            source=f"{patient}/{number}",
+            version=f"{planted.VERSION}/{self.seed}/{self.marker}/{self.marker_class}",
+            metadata={"marker": film.marker or "none"},
+        )
+
+    def _box(self, film: planted.Film, lesion: planted.Lesion) -> Box:
+        height, width = self._shape
+        left, top, right, bottom = planted.bounds(film, lesion, height, width)
+        label = "Unhealthy" if self.task == "binary" else lesion.kind
+        return Box(label, left / width, top / height, right / width, bottom / height)
+
+
+@hookimpl
+def register_datasets() -> list[type]:
+    """The positive control, as a data set any audit can name."""
+    return [Planted]

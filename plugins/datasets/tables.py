@@ -1,0 +1,93 @@
+"""Tables of untrusted text: CSV, plain or gzipped, whose mistakes are told by file and line."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from auditor import DatasetError, nearest
+
+MAX_TABLE_BYTES = 512 * 2**20
+
+
+def text_of(path: Path) -> str:
+    """The text of a file, gunzipped if it ends in .gz, without a byte order mark; raises DatasetError."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as handle:
+            data = handle.read(MAX_TABLE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if len(data) > MAX_TABLE_BYTES:
+        raise DatasetError(f"{path}: more than {MAX_TABLE_BYTES:,} bytes; a table of images is never that long")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DatasetError(f"{path}:{line}: not UTF-8 text; save the table as UTF-8") from error
+
+
+def found(folder: Path, *names: str) -> Path | None:
+    """The first of these files that the folder has, each tried plain and then gzipped."""
+    return next((path for name in names for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of every row that is not blank, the header first; raises DatasetError."""
+    reader = csv.reader(io.StringIO(text_of(path), newline=""), strict=True)
+    try:
+        for fields in reader:
+            if fields:
+                yield reader.line_num, fields
+    except csv.Error as error:
+        raise DatasetError(f"{path}:{reader.line_num}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with one header row, by column; `lines` are the line numbers of its rows."""
+
+    path: Path
+    columns: dict[str, tuple[str, ...]]
+    lines: tuple[int, ...]
+
+    def column(self, name: str, option: str = "") -> tuple[str, ...]:
+        """The values of a column; raises DatasetError that says which option asked for it."""
+        if name not in self.columns:
+            asked = f"{option}: " if option else ""
+            have = ", ".join(list(self.columns)[:20])
+            raise DatasetError(f"{self.path}:1: {asked}no column {name!r}; there is {have}{nearest(name, self.columns)}")
+        return self.columns[name]
+
+
+def read(path: Path) -> Table:
+    """The whole table; ids stay text, rows of the wrong width and columns named twice raise DatasetError."""
+    lines = rows(path)
+    _, header = next(lines, (0, []))
+    names = [name.strip() for name in header]
+    if not any(names):
+        raise DatasetError(f"{path}: the table is empty; a header row with the names of the columns is expected")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DatasetError(f"{path}:1: the column {twice[0]!r} is there more than once")
+    numbers: list[int] = []
+    body: list[Sequence[str]] = []
+    for number, fields in lines:
+        if len(fields) != len(names):
+            raise DatasetError(f"{path}:{number}: {len(fields)} fields under {len(names)} columns")
+        numbers.append(number)
+        body.append(fields)
+    columns = zip(*body, strict=True) if body else (() for _ in names)
+    return Table(path, dict(zip(names, map(tuple, columns), strict=True)), tuple(numbers))
+
+
+def number(text: str, place: str) -> float:
+    """A number of a table; `place` is its file and line."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise DatasetError(f"{place}: {text[:40]!r} is not a number") from error
