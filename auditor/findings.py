@@ -1,0 +1,251 @@
+"""Judged sentences: what failed, where two sides differ, what the reader must keep in mind.
+
+The general rule for every metric, whatever plugin declared it. It never says that two sides are the same: that takes a margin
+declared beforehand. It never speaks of a training strategy where only networks were measured: the intervals cover other
+patients, not other seeds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from .metric import Metric
+from .statistics.rows import IMAGE, MACRO, Comparison, Summary
+
+MAX_QUARANTINE = 0.005
+Networks = Mapping[tuple[str, str], int]
+"""How many networks there are of each (architecture, strategy)."""
+NO_VERDICT = "The interval is not corrected for multiplicity and no verdict is given yet."
+NOT_THE_SAME = "This does not show that they are the same."
+WHERE = {MACRO: "averaged over the classes", IMAGE: "over whole images"}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that was asked for and could not be measured; `n` cases, or 0 when a whole unit of work is meant."""
+
+    model: str
+    analysis: str
+    attribution: str | None
+    class_name: str | None
+    reason: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One judged sentence. `alarm` opens the report (something failed), `note` is a caveat, `result` a contrast."""
+
+    kind: Literal["alarm", "result", "note"]
+    text: str
+    metric: str | None = None
+    strategy: str | None = None
+    class_name: str | None = None
+
+
+def judge(
+    comparisons: Sequence[Comparison],
+    gaps: Sequence[Gap],
+    summaries: Sequence[Summary],
+    models: Sequence[Mapping[str, Any]],
+    accounting: Mapping[str, Any],
+    metrics: Mapping[str, Metric],
+    max_quarantine: float = MAX_QUARANTINE,
+) -> list[Finding]:
+    """Alarms, then results, then notes; `models` and `accounting` as in `Evidence`, `max_quarantine` a share of the images.
+
+    Results are given for the mean over the classes and for whole images; single classes are exploratory and left to the tables.
+    """
+    networks = Counter((str(model.get("family", "")), str(model["strategy"])) for model in models if not model.get("error"))
+    headline = [comparison for comparison in comparisons if comparison.class_name in WHERE]
+    return [
+        *_failures(models, gaps),
+        *_quarantine(accounting, max_quarantine),
+        *(_result(comparison, networks, metrics) for comparison in headline if comparison.missing is None),
+        *_not_contrasted(headline),
+        *_seeds(comparisons, networks),
+        *_architectures(comparisons),
+        *_not_run(gaps),
+        *_not_estimable(summaries),
+    ]
+
+
+def _failures(models: Sequence[Mapping[str, Any]], gaps: Sequence[Gap]) -> list[Finding]:
+    broken = {str(model["id"]): str(model["error"]) for model in models if model.get("error")}
+    found = [Finding("alarm", f"The model {model} could not be audited: {_clause(why)}.") for model, why in broken.items()]
+    for (work, reason), where in _units(gap for gap in gaps if gap.model not in broken).items():
+        if reason.startswith("failed"):
+            why = _clause(reason.removeprefix("failed").lstrip(" :,")) or "no reason given"
+            found.append(Finding("alarm", f"The analysis {work} failed for {_list(where)}: {why}."))
+    return found
+
+
+def _not_run(gaps: Iterable[Gap]) -> list[Finding]:
+    units = {unit: where for unit, where in _units(gaps).items() if not unit[1].startswith("failed")}
+    return [
+        Finding("note", f"The analysis {work} was not run for {_list(m)}: {_clause(why)}.") for (work, why), m in units.items()
+    ]
+
+
+def _units(gaps: Iterable[Gap]) -> dict[tuple[str, str], list[str]]:
+    """{(analysis with its attribution, reason): models} for the gaps that are a whole unit of work."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for gap in gaps:
+        if gap.n == 0:
+            found[_with(gap.analysis, gap.attribution), gap.reason].append(gap.model)
+    return found
+
+
+def _quarantine(accounting: Mapping[str, Any], limit: float) -> list[Finding]:
+    lost, listed = accounting.get("quarantined") or [], int(accounting.get("listed") or 0)
+    if not lost:
+        return []
+    reasons = Counter(str(item["reason"]) for item in lost)
+    share = len(lost) / max(listed, 1)
+    why = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+    text = f"{len(lost):,} of {listed:,} images ({rounded(100 * share)} %) could not be used: {why}."
+    if share > limit:
+        return [Finding("alarm", f"{text} This is more than the limit of {rounded(100 * limit)} %.")]
+    return [Finding("note", text)]
+
+
+def _result(row: Comparison, networks: Networks, metrics: Mapping[str, Metric]) -> Finding:
+    assert row.difference is not None
+    what = f"{_with(_spoken(row.metric), row.attribution)}, {WHERE[row.class_name]}"
+    effect = f"{row.strategy} is {_direction(row.difference)} than {row.reference}" if row.difference else "the difference is 0"
+    counts = f"{row.n_cases:,} cases of {row.n_patients:,} patients"
+    if row.low is None or row.high is None:
+        text = f"No interval can be given for {what}: {effect} ({counts})."
+    elif row.low <= 0 <= row.high:
+        interval = f"95 % interval from {_direction(row.low)} to {_direction(row.high)}"
+        text = f"{_sides(row, networks)} cannot be told apart in {what}: {effect} ({interval}; {counts}). "
+        text += f"{NOT_THE_SAME} {NO_VERDICT}"
+    else:
+        near, far = sorted((abs(row.low), abs(row.high)))
+        interval = f"95 % interval {rounded(near)} to {rounded(far)} {'higher' if row.low > 0 else 'lower'}"
+        better = metrics[row.metric].better if row.metric in metrics else "neither"
+        wish = "" if better == "neither" else f"; {better} is better"
+        text = f"{_sides(row, networks)} differ in {what}: {effect} ({interval}; {counts}{wish}). {NO_VERDICT}"
+    if row.note:
+        text += f" Note: {_clause(row.note)}."
+    return Finding("result", text, row.metric, row.strategy, row.class_name)
+
+
+def _sides(comparison: Comparison, networks: Networks) -> str:
+    """Who differs; the architecture is named where the audit has several, and a contrast stays within one."""
+    mine, reference = (_count(networks, comparison.family, side) for side in (comparison.strategy, comparison.reference))
+    several = len({family for family, _ in networks}) > 1 and " / " not in comparison.family
+    kind = f" of architecture {comparison.family}" if several else ""
+    if mine == reference == 1:
+        return f"The two networks{kind}"
+    return f"The {mine} network{'s' * (mine > 1)} of {comparison.strategy} and the {reference} of {comparison.reference}{kind}"
+
+
+def _count(networks: Networks, family: str, strategy: str) -> int:
+    """Networks of a strategy within a contrast's architecture, or over all where the contrast crosses architectures."""
+    within = networks.get((family, strategy))
+    across = sum(n for (_, name), n in networks.items() if name == strategy)
+    return max(within if within is not None else across, 1)
+
+
+def _not_contrasted(headline: Iterable[Comparison]) -> list[Finding]:
+    found: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
+    for row in headline:
+        if row.missing is not None:
+            found[row.strategy, row.reference, row.missing].append(_with(_spoken(row.metric), row.attribution))
+    return [
+        Finding("note", f"{mine} and {reference} could not be contrasted in {_list(measures)}: {why}.", strategy=mine)
+        for (mine, reference, why), measures in found.items()
+    ]
+
+
+def _seeds(comparisons: Sequence[Comparison], networks: Networks) -> list[Finding]:
+    named = sorted({side for row in comparisons for side in (row.strategy, row.reference)})
+    if not named:
+        return []
+    sides = {(row.family, side) for row in comparisons for side in (row.strategy, row.reference)}
+    single = [
+        strategy
+        for strategy in named
+        if any(_count(networks, family, strategy) < 2 for family, side in sides if side == strategy)
+    ]
+    if not single:
+        return [Finding("note", "The intervals cover other patients, not other seeds: the seed variance is not in them yet.")]
+    who = "" if len(single) == len(named) else f" ({_list(single)})"
+    return [
+        Finding(
+            "note",
+            f"One network per strategy{who}: seed variance not measured. What is said here holds for these networks; "
+            "the same training with another seed may give other numbers.",
+        )
+    ]
+
+
+def _architectures(comparisons: Iterable[Comparison]) -> list[Finding]:
+    mixed = dict.fromkeys((row.strategy, row.reference, row.family) for row in comparisons if " / " in row.family)
+    return [
+        Finding(
+            "note",
+            f"{mine} and {reference} are not the same architecture ({family}): a difference between them may come from the "
+            "architecture rather than from the training.",
+            strategy=mine,
+        )
+        for mine, reference, family in mixed
+    ]
+
+
+def _not_estimable(summaries: Iterable[Summary]) -> list[Finding]:
+    """One note per reason and set of metrics, naming the classes with their number of cases."""
+    metrics: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    cases: dict[tuple[str, str], int] = {}
+    for row in summaries:
+        if row.missing is not None and not row.class_name.startswith("(") and not row.metric.endswith("_chance"):
+            key = row.class_name, row.missing
+            metrics[key][_with(_spoken(row.metric), row.attribution)] = None
+            cases[key] = max(cases.get(key, 0), row.n)
+    together: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for (name, reason), measures in metrics.items():
+        together[reason, tuple(measures)].append(f"{name} (n = {cases[name, reason]:,})")
+    return [
+        Finding("note", f"No {_list(measures, 'or')} for {_list(names)}: {reason}; left out of the mean over the classes.")
+        for (reason, measures), names in together.items()
+    ]
+
+
+def rounded(value: float) -> str:
+    """Three significant digits, without an exponent unless the number is tiny.
+
+    >>> rounded(0.012345), rounded(1234.5), rounded(0.5), rounded(0), rounded(2.5e-9)
+    ('0.0123', '1,230', '0.5', '0', '2.5e-09')
+    """
+    if value and abs(value) < 1e-6:
+        return f"{value:.3g}"
+    text = np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="-")
+    return f"{float(text):,.0f}" if abs(float(text)) >= 1000 else text
+
+
+def _direction(value: float) -> str:
+    return f"{rounded(abs(value))} {'higher' if value > 0 else 'lower'}" if value else "0"
+
+
+def _spoken(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def _with(what: str, attribution: str | None) -> str:
+    return f"{what} with {attribution}" if attribution else what
+
+
+def _clause(text: str) -> str:
+    return text.strip().rstrip(".")
+
+
+def _list(names: Iterable[str], last: str = "and") -> str:
+    """a, b and c."""
+    *some, end = dict.fromkeys(names)
+    return f"{', '.join(some)} {last} {end}" if some else end
