@@ -1,0 +1,90 @@
+"""What a run would cost: units, images, forward passes, bytes, and the time, from one measured batch per architecture."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from .errors import Unreadable
+from .plan import Plan, PlannedModel
+
+
+class Cost(NamedTuple):
+    """For a fresh run: images, reads and batches as counted, without the two images each network is tried on first.
+
+    Bytes are those of decoded grey images, without the features kept for a second look, which are gone at the end; seconds
+    are extrapolated from one batch per architecture.
+    """
+
+    images: int
+    reads: int
+    forwards: int
+    batches: int
+    pixel_bytes: int
+    seconds: float
+
+
+def estimate(plan: Plan) -> Cost:
+    """The cost of a fresh run on the plan's device; loads one network per architecture and reads two images."""
+    inside = [model for model in plan.models if model.looked_into]
+    recipes = {m.loader.preprocessing.recipe: m.loader.preprocessing.size for m in inside}
+    batches = -(-len(plan.samples) // plan.config.batch)
+    per_batch: dict[str, float] = {}
+    for model in inside:
+        if model.family not in per_batch:
+            per_batch[model.family] = _seconds_per_batch(plan, model)
+    reads = len(plan.samples) * len(recipes)
+    seconds = sum(per_batch[m.family] * batches for m in inside) + (reads * _seconds_per_read(plan) if inside else 0.0)
+    pixels = sum(len(plan.samples) * size * size * 2 for size in recipes.values())
+    return Cost(len(plan.samples), reads, len(inside) * len(plan.samples), len(inside) * batches, pixels, seconds)
+
+
+def _seconds_per_batch(plan: Plan, model: PlannedModel) -> float:
+    import torch
+
+    lens = model.loader.preprocessing
+    module = model.loader.load().eval().to(device=plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.rand((plan.config.batch, lens.channels, lens.size, lens.size)).to(plan.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        module(images)
+        started = time.perf_counter()
+        float(module(images).sum())
+    return time.perf_counter() - started
+
+
+def _seconds_per_read(plan: Plan) -> float:
+    readable = [sample for sample in plan.samples if not sample.problem][:2]
+    started = time.perf_counter()
+    for sample in readable:
+        try:
+            plan.dataset.read(sample)
+        except Unreadable:
+            continue
+    return (time.perf_counter() - started) / max(len(readable), 1)
+
+
+def describe(plan: Plan) -> str:
+    """`auditor plan`, as lines for a person."""
+    cost = estimate(plan)
+    networks = sum(model.looked_into for model in plan.models)
+    strategies = ", ".join(dict.fromkeys(model.loader.strategy for model in plan.models))
+    boxed = sum(bool(sample.boxes) for sample in plan.samples)
+    rows = {
+        "data": f"{plan.dataset.name}: {cost.images:,} of {plan.available:,} images, {boxed:,} with boxes, {len(plan.classes)} classes",
+        "models": f"{len(plan.models)} ({networks} networks), strategies {strategies}",
+        "units": f"{len(plan.units)} of work in {plan.chunks} chunks of {plan.chunk} images",
+        "reads": f"{cost.reads:,} images",
+        "forwards": f"{cost.forwards:,} images through a network, {cost.batches:,} batches of {plan.config.batch} on {plan.device}",
+        "disk": f"{cost.pixel_bytes / 1e6:,.0f} MB of decoded grey pixels, kept for the next run, and features of the boxed images while a model is measured",
+        "time": f"about {_spoken(cost.seconds)}, from one measured batch per architecture",
+    }
+    lines = [plan.config.title, *(f"  {name:<10}{text}" for name, text in rows.items())]
+    lines += [f"  left out  {model}: {reason}" for model, _, reason in plan.unmet]
+    return "\n".join(lines)
+
+
+def _spoken(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,122 @@
+"""Everything the audit found, read-only: what findings are judged from, and all that a report may show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .findings import Finding as Finding
+from .findings import Gap as Gap
+from .statistics.rows import Comparison, Summary
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One case across the models: pixels uint8 [H, W], its boxes (left, top, right, bottom as fractions), raw maps by
+    attribution and model id."""
+
+    case: str
+    class_name: str
+    boxes: tuple[tuple[float, float, float, float], ...]
+    pixels: npt.NDArray[np.uint8]
+    maps: Mapping[str, Mapping[str, npt.NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The content of results.json, and the pictures kept beside it.
+
+    `audit`: title, reference, attributions, analyses, limit, report options, tool version. `dataset`: name, options, classes,
+    counts per class, patients, notes. `models`: one mapping per model (id, strategy, seed, family, loader, classes,
+    head, layers, preprocessing, digest, status, error). `metrics`: the Metric declarations by name.
+    `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
+    """
+
+    audit: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    models: tuple[Mapping[str, Any], ...]
+    metrics: Mapping[str, Mapping[str, Any]]
+    summaries: tuple[Summary, ...]
+    comparisons: tuple[Comparison, ...]
+    findings: tuple[Finding, ...]
+    gaps: tuple[Gap, ...]
+    accounting: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
+
+    def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
+        """The summaries of a metric, an analysis, a class; None means any."""
+        return [
+            s
+            for s in self.summaries
+            if metric in (None, s.metric) and analysis in (None, s.analysis) and class_name in (None, s.class_name)
+        ]
+
+    def contrasts(
+        self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None
+    ) -> list[Comparison]:
+        """The comparisons of a metric, an analysis, a class; None means any."""
+        return [
+            c
+            for c in self.comparisons
+            if metric in (None, c.metric) and analysis in (None, c.analysis) and class_name in (None, c.class_name)
+        ]
+
+    def to_json(self) -> str:
+        """results.json: sorted keys, no NaN; pictures stay in the run folder."""
+        rows: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "audit": self.audit,
+            "dataset": self.dataset,
+            "models": self.models,
+            "metrics": self.metrics,
+            "summaries": _rows(self.summaries),
+            "comparisons": _rows(self.comparisons),
+            "findings": _rows(self.findings),
+            "gaps": _rows(self.gaps),
+            "accounting": self.accounting,
+            "environment": self.environment,
+        }
+        return json.dumps(rows, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, pictures: Iterable[Picture] = ()) -> Evidence:
+        """Evidence as `to_json` wrote it."""
+        data = json.loads(text)
+        return cls(
+            audit=data["audit"],
+            dataset=data["dataset"],
+            models=tuple(data["models"]),
+            metrics=data["metrics"],
+            summaries=tuple(Summary(**_named(row)) for row in data["summaries"]),
+            comparisons=tuple(Comparison(**_named(row)) for row in data["comparisons"]),
+            findings=tuple(Finding(**_named(row)) for row in data["findings"]),
+            gaps=tuple(Gap(**_named(row)) for row in data["gaps"]),
+            accounting=data["accounting"],
+            environment=data["environment"],
+            pictures=tuple(pictures),
+        )
+
+
+def read(run: Path) -> Evidence:
+    """The evidence of a finished run folder, pictures included."""
+    from .pictures import load
+
+    return Evidence.from_json((run / "results.json").read_text(encoding="utf-8"), load(run))
+
+
+def _rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    return [{("class" if key == "class_name" else key): value for key, value in asdict(row).items()} for row in rows]
+
+
+def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {("class_name" if key == "class" else key): value for key, value in row.items()}

@@ -1,0 +1,97 @@
+"""What one unit of work makes of one batch, held to what its analysis declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from .analysis import Analysis
+from .batch import Batch
+from .errors import PluginError, nearest
+from .ledger import Found
+from .plan import Unit
+from .statistics.rows import Values
+
+
+def measure(
+    unit: Unit, batch: Batch, numbers: list[int], tallies: Mapping[str, Any], found: Found, gallery: frozenset[tuple[int, int]]
+) -> None:
+    """Add to `found` what a unit makes of a batch; `numbers` are the samples' numbers in the plan."""
+    if unit.analysis is None:
+        _keep_maps(unit, batch, numbers, found, gallery)
+        return
+    analysis = unit.analysis
+    cases, gaps = batch.cases(analysis.needs)
+    add_gaps(found, gaps, numbers)
+    if not cases:
+        return
+    columns = checked(analysis, analysis.measure(batch.view(analysis.needs, cases, unit.attribution, tallies)), len(cases))
+    samples = np.array([numbers[image] for image, _ in cases], np.int64)
+    targets = np.array([target for _, target in cases], np.int64)
+    for metric, values in columns.items():
+        before = found.values.get(metric)
+        if before is None:
+            found.values[metric] = Values(samples, targets, values)
+        else:
+            sample, target = np.concatenate((before.sample, samples)), np.concatenate((before.target, targets))
+            found.values[metric] = Values(sample, target, np.concatenate((before.value, values)))
+
+
+def add_gaps(found: Found, gaps: list[tuple[int, int, str]], numbers: list[int]) -> None:
+    """Add to `found` the cases that a unit could not use, by reason."""
+    for image, target, why in gaps:
+        found.gaps.setdefault(why, []).append((numbers[image], target))
+
+
+def checked(analysis: Analysis, values: Mapping[str, Any], count: int) -> dict[str, npt.NDArray[np.float64]]:
+    """The measured columns as float64 [count], NaN where undefined; PluginError where a promise is broken."""
+    declared = {metric.name: metric for metric in analysis.metrics}
+    _check_names(analysis, values)
+    forgotten = [m.name for m in analysis.metrics if m.per_case and m.statistic == "mean" and m.name not in values]
+    if forgotten:
+        raise PluginError(f"{analysis.name} declares {', '.join(forgotten)} but did not measure it")
+    return {name: _column(analysis, declared[name], column, count) for name, column in values.items()}
+
+
+def checked_summary(analysis: Analysis, values: Mapping[str, float]) -> dict[str, float | None]:
+    """What an analysis says of the model as a whole: declared names, numbers within their bounds, None where undefined."""
+    declared = {metric.name: metric for metric in analysis.metrics}
+    _check_names(analysis, values)
+    found = {name: _column(analysis, declared[name], [value], 1)[0] for name, value in values.items()}
+    return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
+
+
+def _check_names(analysis: Analysis, values: Mapping[str, Any]) -> None:
+    declared = [metric.name for metric in analysis.metrics]
+    for name in values:
+        if name not in declared:
+            raise PluginError(f"{analysis.name} measured {name!r}, which it does not declare{nearest(name, declared)}")
+
+
+def _column(analysis: Analysis, metric: Any, column: Any, count: int) -> npt.NDArray[np.float64]:
+    values = column.detach().double().cpu().numpy() if isinstance(column, Tensor) else np.asarray(column, np.float64)
+    if values.shape != (count,):
+        raise PluginError(f"{analysis.name} gave {list(values.shape)} values of {metric.name} for {count} cases")
+    low = -np.inf if metric.low is None else metric.low - 1e-6
+    high = np.inf if metric.high is None else metric.high + 1e-6
+    for wrong, which, bound in ((values < low, "below", metric.low), (values > high, "above", metric.high)):
+        if wrong.any():
+            raise PluginError(f"{analysis.name} gave {metric.name} = {values[wrong][0]:.6g}, {which} its bound {bound:g}")
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _keep_maps(unit: Unit, batch: Batch, numbers: list[int], found: Found, gallery: frozenset[tuple[int, int]]) -> None:
+    cases = [
+        (image, target)
+        for image, number in enumerate(numbers)
+        for target in range(len(batch.classes))
+        if (number, target) in gallery and image not in batch.skip
+    ]
+    if cases:
+        view = batch.view(frozenset({"attribution"}), cases, unit.attribution)
+        maps = view.maps.float().cpu().numpy()
+        found.pictures += [(numbers[image], target, pixels) for (image, target), pixels in zip(cases, maps, strict=True)]

@@ -1,0 +1,110 @@
+"""Decoded images, read once for all models: prepared, quantised to 16 bits, and kept by chunk in the run folder."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .boxes import Frame
+from .dataset import Dataset, Sample
+from .errors import Unreadable
+from .imaging import prepare
+from .ledger import Quarantine, publish
+from .model import Preprocessing
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The readable samples of a chunk: their numbers in the plan, pixels uint16 [n, C, S, S], frames, and the unreadable."""
+
+    rows: npt.NDArray[np.int64]
+    stored: npt.NDArray[np.uint16]
+    frames: list[Frame]
+    unreadable: list[Quarantine]
+
+
+class PixelStore:
+    """Prepared pixels by chunk; a chunk is read from the data set once, whoever asks for it and however often."""
+
+    def __init__(self, folder: Path, dataset: Dataset, samples: Sequence[Sample], chunk: int, workers: int = 2) -> None:
+        self.folder, self.dataset, self.samples, self.chunk = folder, dataset, samples, chunk
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        self._coming: dict[tuple[str, int], Future[Pixels]] = {}
+
+    def close(self) -> None:
+        """Stop decoding ahead."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def expect(self, preprocessing: Preprocessing, number: int) -> None:
+        """Begin to prepare a chunk that will be asked for next."""
+        if number * self.chunk < len(self.samples):
+            key = (preprocessing.recipe, number)
+            if key not in self._coming:
+                self._coming[key] = self._pool.submit(self._make, preprocessing, number)
+
+    def get(self, preprocessing: Preprocessing, number: int) -> Pixels:
+        """The pixels of a chunk."""
+        self.expect(preprocessing, number)
+        return self._coming.pop((preprocessing.recipe, number)).result()
+
+    def _make(self, preprocessing: Preprocessing, number: int) -> Pixels:
+        path = self.folder / preprocessing.recipe / f"{number:06d}.npz"
+        if not path.exists():
+            first = number * self.chunk
+            publish(path, _packed(self.dataset, list(enumerate(self.samples))[first : first + self.chunk], preprocessing))
+        with np.load(path, allow_pickle=False) as kept:
+            return Pixels(
+                rows=kept["rows"],
+                stored=kept["stored"],
+                frames=[Frame(*map(float, frame)) for frame in kept["frames"]],
+                unreadable=[Quarantine(*item) for item in json.loads(str(kept["unreadable"]))],
+            )
+
+
+def _packed(dataset: Dataset, numbered: Sequence[tuple[int, Sample]], preprocessing: Preprocessing) -> bytes:
+    rows, stored, frames, unreadable = [], [], [], []
+    for number, sample in numbered:
+        try:
+            if sample.problem:
+                raise Unreadable(sample.problem)
+            pixels, frame = prepare(_canonical(dataset.read(sample)), preprocessing)
+        except Unreadable as problem:
+            unreadable.append([number, problem.reason, str(problem)])
+            continue
+        except Exception as error:  # a data set plugin that stumbles over one image loses that image only
+            unreadable.append(
+                [number, f"error:{type(error).__name__}", "the data set's read() failed; its words may name patients"]
+            )
+            continue
+        rows.append(number)
+        stored.append(pixels)
+        frames.append(frame)
+    depth = max((len(pixels) for pixels in stored), default=1)
+    alike = [pixels if len(pixels) == depth else np.repeat(pixels, depth, 0) for pixels in stored]
+    out = io.BytesIO()
+    np.savez(
+        out,
+        rows=np.array(rows, np.int64),
+        stored=np.stack(alike) if alike else np.zeros((0, depth, preprocessing.size, preprocessing.size), np.uint16),
+        frames=np.array(frames, np.float64).reshape(len(frames), 4),
+        unreadable=np.array(json.dumps(unreadable)),
+    )
+    return out.getvalue()
+
+
+def _canonical(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Hold a data set to its contract, so that one bad image is quarantined and not fed to a network."""
+    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
+        raise Unreadable("shape", f"pixels have shape {pixels.shape}, not [1 or 3, H, W]")
+    if not np.isfinite(pixels).all():
+        raise Unreadable("nonfinite-pixels", "some pixels are not numbers")
+    if pixels.min() < 0 or pixels.max() > 1:
+        raise Unreadable("range", f"pixels reach from {pixels.min():.3g} to {pixels.max():.3g}, not 0..1")
+    return pixels

@@ -1,0 +1,314 @@
+"""From the ledger to the evidence: numbers per class, strategies contrasted, what is missing, and the pictures."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import __version__
+from .analysis import OVERALL, Analysis
+from .attribution import Attribution
+from .boxes import within
+from .config import AuditConfig
+from .evidence import Evidence, Finding, Gap, Picture
+from .findings import judge
+from .identity import digest, options
+from .ledger import Ledger, Quarantine
+from .observers import ask
+from .pixels import PixelStore
+from .plan import Plan, PlannedModel, Unit, label, to_json
+from .statistics.compare import compare
+from .statistics.rows import IMAGE, MACRO, MODEL, Cohort, Comparison, Summary, Values
+from .statistics.summarise import summarise
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "captum",
+    "monai",
+    "pydicom",
+    "numpy",
+    "scipy",
+    "numba",
+    "pillow",
+    "weasyprint",
+    "jinja2",
+    "pluggy",
+)
+
+
+class Accounting(NamedTuple):
+    """listed = used + quarantined, and which models gave too few answers to be used."""
+
+    quarantined: list[Quarantine]
+    failed: dict[str, str]
+
+
+def gather(plan: Plan, ledger: Ledger, store: PixelStore) -> Evidence:
+    """Everything that results.json says; values are held for one analysis at a time."""
+    account = _account(plan, ledger)
+    used = np.ones(len(plan.samples), bool)
+    used[[item.sample for item in account.quarantined]] = False
+    failures = _failures(plan, ledger, account)
+    cohort = _cohort(plan)
+    summaries: list[Summary] = []
+    comparisons: list[Comparison] = []
+    gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
+    for analysis, attribution, units in _by_work(plan.units):
+        standing = {unit.model: unit for unit in units if unit.key not in failures}
+        values = {model: _of_used(ledger.values(unit.key), used) for model, unit in standing.items()}
+        for unit in standing.values():
+            summaries += _summaries(plan, ledger, unit, values[unit.model], cohort)
+        comparisons += _comparisons(plan, analysis, attribution, values, cohort)
+        for unit in units:
+            gaps += _gaps(plan, ledger, unit, failures.get(unit.key), used)
+    gaps += [
+        Gap(unit.model, unit.name, label(unit.attribution), None, f"failed: {failures[unit.key]}", 0)
+        for unit in plan.units
+        if unit.analysis is None and unit.key in failures
+    ]
+    accounting = _accounting(plan, account, used)
+    models = tuple(_model(model, account) for model in plan.models)
+    findings = judge(comparisons, gaps, summaries, models, accounting, plan.metrics(), plan.config.max_quarantine)
+    more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
+    findings += [finding for several in more for finding in several]
+    findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
+    return Evidence(
+        audit=_audit(plan.config, plan),
+        dataset=_dataset(plan, used),
+        models=models,
+        metrics={name: asdict(metric) for name, metric in plan.metrics().items()},
+        summaries=tuple(summaries),
+        comparisons=tuple(comparisons),
+        findings=tuple(findings),
+        gaps=tuple(gaps),
+        accounting=accounting,
+        environment=environment(plan.device),
+        pictures=tuple(_pictures(plan, ledger, store, failures)),
+    )
+
+
+def _account(plan: Plan, ledger: Ledger) -> Accounting:
+    """Quarantine every sample without pixels or without finite logits of some model, unless that model is to blame."""
+    items: dict[int, Quarantine] = {}
+    for model in plan.models:
+        if model.looked_into:
+            items |= {item.sample: item for item in ledger.quarantined(plan.scopes(model)[0])}
+    failed: dict[str, str] = {}
+    answers: dict[int, Quarantine] = {}
+    for model in plan.models:
+        found = [item for item in ledger.quarantined(plan.scopes(model)[1]) if item.sample not in items]
+        if found and len(found) > plan.config.max_quarantine * len(plan.samples):
+            failed[model.id] = f"{found[0].reason}: no usable answer for {len(found)} of {len(plan.samples)} images"
+        else:
+            answers |= {item.sample: item for item in found}
+    items |= answers
+    return Accounting([items[number] for number in sorted(items)], failed)
+
+
+def _failures(plan: Plan, ledger: Ledger, account: Accounting) -> dict[str, str]:
+    known = ledger.failures()
+    return {
+        unit.key: account.failed.get(unit.model) or known[unit.key]
+        for unit in plan.units
+        if unit.model in account.failed or unit.key in known
+    }
+
+
+def _of_used(values: dict[str, Values], used: npt.NDArray[np.bool_]) -> dict[str, Values]:
+    kept = {}
+    for metric, column in values.items():
+        good = used[column.sample]
+        kept[metric] = Values(column.sample[good], column.target[good], column.value[good])
+    return kept
+
+
+def _cohort(plan: Plan) -> Cohort:
+    codes = {patient: number for number, patient in enumerate(sorted({sample.patient for sample in plan.samples}))}
+    labels = [[-1 if label is None else label for label in sample.labels] for sample in plan.samples]
+    return Cohort(plan.classes, np.array([codes[s.patient] for s in plan.samples], np.int64), np.array(labels, np.int8))
+
+
+def _summaries(plan: Plan, ledger: Ledger, unit: Unit, values: dict[str, Values], cohort: Cohort) -> Iterator[Summary]:
+    (model,) = (model for model in plan.models if model.id == unit.model)
+    about = (unit.name, label(unit.attribution), unit.model, model.loader.strategy)
+    metrics = unit.analysis.metrics if unit.analysis else ()
+    for metric in metrics:
+        column = values.get(metric.of or metric.name)
+        for class_name, value, missing, n in summarise(metric, column, cohort) if column is not None else ():
+            yield Summary(metric.name, *about, class_name, value, missing, n)
+    undefined = {metric.name: metric.undefined for metric in metrics}
+    for name, whole in ledger.summary(unit.key).items():
+        yield Summary(name, *about, MODEL, whole, undefined[name] if whole is None else None, 1)
+
+
+def _comparisons(
+    plan: Plan, analysis: Analysis, attribution: Attribution | None, values: dict[str, dict[str, Values]], cohort: Cohort
+) -> Iterator[Comparison]:
+    """Each strategy against the reference, within one architecture where the reference has it, across otherwise."""
+    reference = plan.config.reference
+    for family, strategy, mine, base in pairings(plan.models, reference):
+        sides = [[values[model.id] for model in side if model.id in values] for side in (mine, base)]
+        for metric in analysis.metrics:
+            about = (metric.name, analysis.name, label(attribution))
+            name = metric.of or metric.name
+            measured = [[columns[name] for columns in side if name in columns] for side in sides]
+            if metric.statistic == "none" or (values and not any(name in columns for columns in values.values())):
+                continue
+            if not all(measured):
+                lost = strategy if not measured[0] else reference
+                why = f"nothing was measured for {lost}"
+                yield Comparison(*about, MACRO, family, strategy, reference, None, None, None, 0, 0, why)
+                continue
+            for row in compare(metric, measured[0], measured[1], cohort, plan.config.seed):
+                yield Comparison(
+                    metric=metric.name, analysis=analysis.name, attribution=label(attribution), family=family,
+                    strategy=strategy, reference=reference, **row,
+                )  # fmt: skip
+
+
+def pairings(
+    models: Sequence[PlannedModel], reference: str
+) -> Iterator[tuple[str, str, list[PlannedModel], list[PlannedModel]]]:
+    """(family, strategy, its models, the reference's models) for every contrast of the audit."""
+    families = list(dict.fromkeys(model.family for model in models))
+    strategies = [name for name in dict.fromkeys(model.loader.strategy for model in models) if name != reference]
+    for family in families:
+        same = [m for m in models if m.family == family and m.loader.strategy == reference]
+        base = same or [m for m in models if m.loader.strategy == reference]
+        for strategy in strategies:
+            mine = [m for m in models if m.family == family and m.loader.strategy == strategy]
+            others = ", ".join(dict.fromkeys(m.family for m in base))
+            if mine:
+                yield family if same else f"{strategy}: {family} / {reference}: {others}", strategy, mine, base
+
+
+def _by_work(units: Iterable[Unit]) -> Iterator[tuple[Analysis, Attribution | None, list[Unit]]]:
+    groups: dict[tuple[str, str | None], list[Unit]] = {}
+    for unit in units:
+        groups.setdefault((unit.name, label(unit.attribution)), []).append(unit)
+    for members in groups.values():
+        if members[0].analysis is not None:
+            yield members[0].analysis, members[0].attribution, members
+
+
+def _gaps(plan: Plan, ledger: Ledger, unit: Unit, failure: str | None, used: npt.NDArray[np.bool_]) -> Iterator[Gap]:
+    """What one unit could not use among the images that are used, or that it failed."""
+    about = (unit.model, unit.name, label(unit.attribution))
+    if failure is not None:
+        yield Gap(*about, None, f"failed: {failure}", 0)
+        return
+    counts: dict[tuple[int, str], int] = {}
+    for reason, cases in ledger.gaps(unit.key).items():
+        for target, n in zip(*np.unique(cases.target[used[cases.sample]], return_counts=True), strict=True):
+            counts[int(target), reason] = int(n)
+    for (target, reason), n in sorted(counts.items()):
+        yield Gap(*about, IMAGE if target == OVERALL else plan.classes[target], reason, n)
+
+
+def _accounting(plan: Plan, account: Accounting, used: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Images and boxes: listed = used + quarantined, for both."""
+    lost = [(sample.id, box.label) for sample, fine in zip(plan.samples, used, strict=True) if not fine for box in sample.boxes]
+    bad = [{"id": name, "class": label_, "reason": why} for name, label_, why in plan.boxes.quarantined]
+    bad += [{"id": name, "class": label_, "reason": "image quarantined"} for name, label_ in lost]
+    return {
+        "listed": len(plan.samples),
+        "used": int(used.sum()),
+        "quarantined": [
+            {"id": plan.samples[item.sample].id, "reason": item.reason, "detail": item.detail} for item in account.quarantined
+        ],
+        "max_quarantine": plan.config.max_quarantine,
+        "boxes": {
+            "listed": plan.boxes.listed, "used": plan.boxes.used - len(lost), "clipped": plan.boxes.clipped, "quarantined": bad,
+        },
+    }  # fmt: skip
+
+
+def _model(model: PlannedModel, account: Accounting) -> dict[str, Any]:
+    return {
+        "id": model.id, "strategy": model.loader.strategy, "seed": model.loader.seed, "family": model.family,
+        "use": model.loader.name, "options": options(model.loader), "layers": asdict(model.layers),
+        "outputs": list(model.declared), "unused": list(model.unused), "digest": model.digest, "head": model.loader.head,
+        "preprocessing": options(model.loader.preprocessing), "inside": model.looked_into,
+        "status": "failed" if model.id in account.failed else "ok", "error": account.failed.get(model.id),
+    }  # fmt: skip
+
+
+def _audit(config: AuditConfig, plan: Plan) -> dict[str, Any]:
+    return {
+        "title": config.title, "plan": digest(to_json(plan)), "reference": config.reference, "seed": config.seed, "batch": config.batch, "device": plan.device,
+        "attributions": [{"use": label(a), "options": options(a)} for a in plan.attributions],
+        "analyses": [{"use": a.name, "options": options(a)} for a in plan.analyses],
+        "limited": None if len(plan.samples) == plan.available else {"used": len(plan.samples), "available": plan.available},
+        "report": {"formats": list(config.report.formats), "images": config.report.images},
+        "plugins": [os.path.basename(name) for name in config.plugins],
+        "tool": __version__,
+    }  # fmt: skip
+
+
+def _dataset(plan: Plan, used: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """What the numbers rest on: everything is counted on the images that are used."""
+    samples = [sample for sample, fine in zip(plan.samples, used, strict=True) if fine]
+    counts = {
+        name: {
+            "positive": sum(s.labels[k] == 1 for s in samples),
+            "negative": sum(s.labels[k] == 0 for s in samples),
+            "unknown": sum(s.labels[k] is None for s in samples),
+            "boxes": sum(box.label == name for s in samples for box in s.boxes),
+        }
+        for k, name in enumerate(plan.classes)
+    }
+    train = plan.dataset.train_counts()
+    return {
+        "use": plan.dataset.name, "options": options(plan.dataset), "classes": list(plan.classes), "counts": counts,
+        "images": len(samples), "patients": len({s.patient for s in samples}), "digest": plan.data_digest,
+        "boxed_images": sum(bool(s.boxes) for s in samples),
+        "train": None if train is None else {"images": train[0], "positives": dict(train[1])},
+        "notes": list(plan.dataset.notes()),
+    }  # fmt: skip
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions and hardware kind; no host, user or path."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}", "device": device, "packages": versions,
+            "implementation": sys.implementation.name}  # fmt: skip
+
+
+def _pictures(plan: Plan, ledger: Ledger, store: PixelStore, failures: dict[str, str]) -> Iterator[Picture]:
+    """The cases chosen by the plan's rule, with the raw maps of every model that sees the same part of the image."""
+    inside = [model for model in plan.models if model.looked_into]
+    if not plan.gallery or not inside:
+        return
+    lens = inside[0].loader.preprocessing
+    alike = {m.id for m in inside if (m.loader.preprocessing.fit, m.loader.preprocessing.resize) == (lens.fit, lens.resize)}
+    maps: dict[tuple[int, int], dict[str, dict[str, Any]]] = {}
+    for unit in plan.units:
+        if unit.analysis is None and unit.model in alike and unit.key not in failures:
+            for case, raw in ledger.pictures(unit.key).items():
+                maps.setdefault(case, {}).setdefault(str(label(unit.attribution)), {})[unit.model] = raw
+    for number, target in sorted(maps, key=lambda case: (case[1], case[0])):
+        pixels = store.get(lens, number // plan.chunk)
+        (row,) = np.nonzero(pixels.rows == number)[0]
+        sample, name = plan.samples[number], plan.classes[target]
+        boxes = [within(box, pixels.frames[row]) for box in sample.boxes if box.label == name]
+        yield Picture(
+            case=f"case {number + 1}",
+            class_name=name,
+            boxes=tuple((b.left, b.top, b.right, b.bottom) for b in boxes if b is not None),
+            pixels=(pixels.stored[row].mean(0) / 257).round().astype(np.uint8),
+            maps=maps[number, target],
+        )

@@ -1,0 +1,245 @@
+"""audit.yaml to report, as one line of steps."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from . import config as configs
+from . import passes, plan, results
+from .errors import AuditError, ConfigError, ExitCode, MissingLibrary, ModelRefused, OutputError
+from .evidence import Evidence
+from .ledger import Ledger, locked, publish
+from .model import ScoreTable
+from .observers import ask
+from .pixels import PixelStore
+from .plan import Plan
+from .registry import Registry
+
+log = logging.getLogger("auditor")
+
+
+class Progress(Protocol):
+    """Whoever wants to know how far the audit is."""
+
+    def start(self, total: int, label: str) -> None: ...
+    def advance(self, n: int, note: str) -> None: ...
+    def finish(self) -> None: ...
+
+
+@dataclass
+class RunResult:
+    """How an audit ended and where its report lies."""
+
+    exit_code: ExitCode
+    html: Path | None = None
+    pdf: Path | None = None
+    messages: list[str] = field(default_factory=list)
+
+
+def run(
+    path: Path,
+    out: Path,
+    device: str = "auto",
+    limit: int | None = None,
+    strict: bool = False,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Run an audit: measure what is not measured yet, contrast, report. Interrupted at any point, it can be run again."""
+    config = configs.read(path)
+    registry = Registry(plugins=config.plugins, base=path.parent)
+    with locked(out):
+        if fresh:
+            _clear(out)
+        with _logging(out):
+            audit = plan.make(config, registry, limit=limit, device=choose_device(device))
+            ledger = Ledger(out / "ledger.db")
+            store = PixelStore(out / "arrays" / "pixels" / audit.data_key, audit.dataset, audit.samples, audit.chunk)
+            observers = Observers(registry)
+            try:
+                ledger.forgive()
+                waiting = {model.id: passes.owed(audit, model, ledger) for model in audit.models}
+                _preflight(audit, waiting, store)
+                publish(out / "plan.json", plan.to_json(audit).encode())
+                observers.tell("plan_made", plan=audit)
+                _measure(audit, waiting, ledger, store, out, progress, strict, observers)
+                evidence = results.gather(audit, ledger, store)
+            finally:
+                store.close()
+                ledger.close()
+            _clean(out / "arrays", audit.data_key)
+            return _report(audit, evidence, out, registry, observers)
+
+
+def choose_device(wanted: str) -> str:
+    """`auto` is CUDA where there is one; asking for CUDA where there is none is an error, not a fallback."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise ConfigError("--device cuda: no CUDA device is available here; use --device cpu or auto")
+    if available:
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return "cuda" if available and wanted != "cpu" else "cpu"
+
+
+class Observers:
+    """Plugins that watch: one that fails is written down and stops nothing."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._relay = registry.hook
+        self.failures: list[str] = []
+
+    def tell(self, hook: str, **facts: object) -> None:
+        """Call an observer hook; its failures are kept for the end of the run, each once."""
+        for failure in ask(self._relay, hook, **facts)[1]:
+            if failure not in self.failures:
+                self.failures.append(failure)
+
+
+def _measure(
+    audit: Plan,
+    waiting: dict[str, dict[str, set[int]]],
+    ledger: Ledger,
+    store: PixelStore,
+    out: Path,
+    progress: Progress | None,
+    strict: bool,
+    observers: Observers,
+) -> None:
+    steps = {model.id: passes.steps(audit, model, waiting[model.id]) for model in audit.models}
+    total, done = sum(steps.values()), 0
+    if progress and total:
+        progress.start(total, audit.config.title)
+
+    def notify(name: str, chunk: int) -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress.advance(1, name)
+        observers.tell("chunk_done", model=name, chunk=chunk, done=done, total=total)
+
+    for model in audit.models:
+        started = time.monotonic()
+        passes.run(audit, model, ledger, store, out / "arrays", notify, strict)
+        if steps[model.id]:
+            log.info("measured %s: %d steps in %.1f s", model.id, steps[model.id], time.monotonic() - started)
+    if progress and total:
+        progress.finish()
+
+
+def _preflight(audit: Plan, waiting: dict[str, dict[str, set[int]]], store: PixelStore) -> None:
+    """Try every model that has work to do on a few images, so that a long audit does not die in its last hour."""
+    problems: list[str] = []
+    for model in audit.models:
+        if waiting[model.id]:
+            try:
+                if isinstance(model.loader, ScoreTable):
+                    _check_scores(audit, model.loader)
+                else:
+                    passes.open_network(audit, model, store)
+            except OutputError:
+                raise
+            except AuditError as error:
+                problems.append(f"{model.place}: {error}")
+            except Exception as error:  # a model plugin is a stranger's code
+                log.error("%s failed", model.id, exc_info=error)
+                problems.append(f"{model.place}: the model cannot be loaded: {type(error).__name__}: {error}")
+    if problems:
+        raise ModelRefused("\n".join(problems))
+
+
+def _check_scores(audit: Plan, table: ScoreTable) -> None:
+    import numpy as np
+
+    scores = table.scores([sample.id for sample in audit.samples])
+    if np.isnan(scores).all():
+        raise ModelRefused(
+            f"none of the {len(audit.samples)} images has a score; ids look like {audit.samples[0].id!r} in the data set"
+        )
+
+
+def _report(audit: Plan, evidence: Evidence, out: Path, registry: Registry, observers: Observers) -> RunResult:
+    from . import pictures, report
+
+    for stale in ("report.html", "report.pdf"):
+        (out / stale).unlink(missing_ok=True)
+    pictures.save(out, evidence.pictures)
+    publish(out / "results.json", evidence.to_json().encode())
+    result = RunResult(exit_code(evidence))
+    try:
+        written, failures = report.render(out, tuple(audit.config.report.formats), registry)
+    except MissingLibrary as error:
+        failures, written = [], {"html": out / "report.html"} if (out / "report.html").exists() else {}
+        result.messages.append(str(error))
+    if failures or result.messages:
+        result.exit_code = ExitCode.INCOMPLETE
+    result.messages += [f"section {failure.section} failed: {failure.error}" for failure in failures]
+    result.html, result.pdf = written.get("html"), written.get("pdf")
+    result.messages += [finding.text for finding in evidence.findings if finding.kind == "alarm"]
+    observers.tell("audit_done", evidence=evidence, report=written)
+    if observers.failures:
+        result.exit_code = ExitCode.INCOMPLETE
+    result.messages += [f"a plugin failed: {failure}" for failure in observers.failures]
+    return result
+
+
+def exit_code(evidence: Evidence) -> ExitCode:
+    """Complete, or incomplete: something failed, or more images were quarantined than allowed."""
+    accounting = evidence.accounting
+    share = len(accounting["quarantined"]) / max(accounting["listed"], 1)
+    failed = any(gap.reason.startswith("failed") for gap in evidence.gaps) or any(
+        m["status"] == "failed" for m in evidence.models
+    )
+    failed |= any(finding.kind == "alarm" for finding in evidence.findings)
+    return ExitCode.INCOMPLETE if failed or share > accounting["max_quarantine"] else ExitCode.COMPLETE
+
+
+def _clean(arrays: Path, data_key: str) -> None:
+    """Features of finished passes, and pixels of data that this audit no longer names, are not kept."""
+    shutil.rmtree(arrays / "features", ignore_errors=True)
+    for folder in (arrays / "pixels").glob("*"):
+        if folder.name != data_key:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear(out: Path) -> None:
+    """`--fresh`: forget what this tool wrote here, and nothing else."""
+    for name in (
+        "ledger.db",
+        "ledger.db-wal",
+        "ledger.db-shm",
+        "plan.json",
+        "results.json",
+        "report.html",
+        "report.pdf",
+        "log.txt",
+    ):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "arrays", ignore_errors=True)
+
+
+@contextmanager
+def _logging(out: Path) -> Iterator[None]:
+    handler = logging.FileHandler(out / "log.txt", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    except Exception as error:
+        log.error("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, AuditError))
+        raise
+    finally:
+        log.removeHandler(handler)
+        handler.close()
