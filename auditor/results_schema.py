@@ -1,0 +1,148 @@
+"""The published shape of results.json: `python -m auditor.results_schema > docs/results.schema.json`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_ID = "auditor/results.schema.json"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class _SummaryRow(_Strict):
+    metric: str
+    analysis: str
+    attribution: str | None
+    model: str
+    strategy: str
+    class_name: str = Field(alias="class", description="a class, or (macro), (image), (model)")
+    n: int = Field(ge=0)
+
+
+class Estimated(_SummaryRow):
+    """A number of one model for one class."""
+
+    value: float
+    missing: None
+
+
+class NotEstimated(_SummaryRow):
+    """A number that could not be had, and why."""
+
+    value: None
+    missing: str = Field(min_length=1)
+
+
+class _ComparisonRow(_Strict):
+    metric: str
+    analysis: str
+    attribution: str | None
+    class_name: str = Field(alias="class")
+    family: str
+    strategy: str
+    reference: str
+    low: float | None
+    high: float | None
+    n_cases: int = Field(ge=0)
+    n_patients: int = Field(ge=0)
+    note: str | None
+    verdict: str | None
+
+
+class Contrast(_ComparisonRow):
+    """A strategy minus the reference, with a 95 % interval where there is one."""
+
+    difference: float
+    missing: None
+
+
+class NoContrast(_ComparisonRow):
+    """A contrast that could not be had, and why."""
+
+    difference: None
+    missing: str = Field(min_length=1)
+
+
+class FindingRow(_Strict):
+    """One judged sentence."""
+
+    kind: Literal["alarm", "result", "note"]
+    text: str
+    metric: str | None
+    strategy: str | None
+    class_name: str | None = Field(alias="class")
+
+
+class GapRow(_Strict):
+    """Something that was asked for and could not be measured."""
+
+    model: str
+    analysis: str
+    attribution: str | None
+    class_name: str | None = Field(alias="class")
+    reason: str
+    n: int = Field(ge=0)
+
+
+class QuarantinedRow(BaseModel):
+    """An image that could not be used."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    reason: str
+    detail: str | None = None
+
+
+class Accounting(BaseModel):
+    """listed = used + quarantined, for images; boxes are counted beside them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    listed: int = Field(ge=0)
+    used: int = Field(ge=0)
+    quarantined: list[QuarantinedRow]
+    boxes: dict[str, Any]
+
+
+class Results(_Strict):
+    """Everything the audit found; no number is NaN, and a missing one always says why."""
+
+    model_config = ConfigDict(title="results.json of auditor")
+
+    schema_version: Literal[1]
+    audit: dict[str, Any]
+    dataset: dict[str, Any]
+    models: list[dict[str, Any]]
+    metrics: dict[str, dict[str, Any]]
+    summaries: list[Estimated | NotEstimated]
+    comparisons: list[Contrast | NoContrast]
+    findings: list[FindingRow]
+    gaps: list[GapRow]
+    accounting: Accounting
+    environment: dict[str, Any]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of results.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
+        **Results.model_json_schema(by_alias=True),
+    }
+
+
+def text() -> str:
+    """The schema as it is published in docs/."""
+    return json.dumps(schema(), indent=1, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(text())

@@ -1,0 +1,70 @@
+"""How names and numbers are written in everything a reader sees."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+
+def visible(text: object, keep: str = "\n") -> str:
+    r"""Text in NFC with control, direction and other unseen characters spelt out.
+
+    >>> visible("Pneu\u202emonia")
+    'Pneu\\u202emonia'
+    """
+    shown = [
+        letter if letter in keep or not unicodedata.category(letter).startswith("C") else _spelt(letter) for letter in str(text)
+    ]
+    return unicodedata.normalize("NFC", "".join(shown))
+
+
+def clean_label(text: object, limit: int = 80) -> str:
+    """A name that is safe to print: `visible`, on one line, at most `limit` characters.
+
+    >>> clean_label("a" * 90) == "a" * 79 + "…"
+    True
+    """
+    line = " ".join(visible(text, keep="").split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def absence(reason: object, limit: int = 200) -> str:
+    """The words that stand where a number cannot.
+
+    >>> absence("2 positives"), absence("not estimable (0 positives)")
+    ('not estimable (2 positives)', 'not estimable (0 positives)')
+    """
+    words = clean_label(reason or "no reason given", limit)
+    return words if words.startswith("not estimable") else f"not estimable ({words})"
+
+
+def figure(value: float) -> str:
+    """A number as a table shows it: three decimals below ten, three figures above, a true minus.
+
+    >>> figure(0.81249), figure(-12.345), figure(562.0), figure(0.00004), figure(3)
+    ('0.812', '−12.3', '562', '0.00004', '3')
+    """
+    size = abs(value)
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a number that a report can show; say why it is missing")
+    if isinstance(value, int) or (size >= 100 and float(value).is_integer()):
+        text = f"{size:,.0f}"
+    elif 0 < size < 0.0005:
+        text = f"{size:.{-math.floor(math.log10(size))}f}"
+    else:
+        text = f"{size:.3f}" if size < 10 else f"{size:.1f}" if size < 100 else f"{size:.0f}"
+    return ("−" if value < 0 and text.strip("0.") else "") + text
+
+
+def signed(value: float) -> str:
+    """`figure` with its sign, as differences are shown.
+
+    >>> signed(0.0123), signed(0.0)
+    ('+0.012', '0.000')
+    """
+    return ("+" if value > 0 and figure(value).strip("0.") else "") + figure(value)
+
+
+def _spelt(letter: str) -> str:
+    code = ord(letter)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

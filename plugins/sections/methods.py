@@ -1,0 +1,94 @@
+"""A card per metric: what it is, how it is averaged, and how it misleads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from auditor import Evidence, Section, hookimpl
+
+from ._reading import bounds, chance_words, home, plain, title
+
+AVERAGING = {
+    "mean": "Mean over the cases of a class; then the plain mean over the classes that have a number. Contrasts are paired by case, "
+    "their interval treats patients as independent.",
+    "auroc": "One ranking per class over all images with a known label; then the plain mean over the classes that have a number. "
+    "Intervals from resampled patients, the same for both sides.",
+    "average_precision": "One ranking per class over all images with a known label; then the plain mean over the classes that have a "
+    "number. Intervals from resampled patients, the same for both sides.",
+    "none": "Kept per case and not averaged, or one number for the network as a whole.",
+}
+PITFALLS = {
+    "iobb": "A map that is bright everywhere scores high for nothing; read it with IoR.",
+    "ior": "A map that is bright in one spot scores high while missing most of the box; read it with IoBB.",
+    "iou": "Boxes are larger than most findings, so a perfect map of the finding does not reach 1.",
+    "pointing": "Only the brightest place counts; a large box is easy to hit.",
+    "probability": "Strategies that reweight classes shift it on purpose; it speaks of calibration, not of discrimination.",
+    "auroc": "Compares with the labels as they are: noise in them lowers it. It says nothing about calibration or about where the network looks.",
+    "average_precision": "Depends on how common the class is; compare only on the same images, and only against that prevalence.",
+}
+WHERE = (
+    "Only images with the finding and a box count: nothing is said about maps on other images. It depends on the layer and its "
+    "resolution, and compares only between networks read at layers of one size."
+)
+UNITS = "Depends on the layer, its width and the share of pixels called active; compare only against chance and between equal layers."
+
+
+class Methods(Section):
+    """Metric cards."""
+
+    name = "methods"
+    title = "Methods"
+    template = "methods.html"
+    order = 80
+
+    def context(self, evidence: Evidence) -> Mapping[str, Any]:
+        """A card per declared metric, and how things were attributed."""
+        homes = {row.metric: home(evidence, row.analysis) for row in evidence.summaries}
+        counts: dict[str, int] = {}
+        for row in evidence.summaries:
+            counts[row.metric] = counts.get(row.metric, 0) + (row.value is not None)
+        return {
+            "cards": [
+                _card(name, metric, homes.get(name, ""), counts.get(name, 0)) for name, metric in evidence.metrics.items()
+            ],
+            "analyses": [_use(item) for item in evidence.audit.get("analyses", ())],
+            "attributions": [_use(item) for item in evidence.audit.get("attributions", ())],
+        }
+
+
+def _card(name: str, metric: Mapping[str, Any], where: str, n: int) -> dict[str, Any]:
+    better = {"higher": "higher is better", "lower": "lower is better"}.get(
+        str(metric.get("better")), "neither direction is better in itself"
+    )
+    pitfall = next((text for key, text in PITFALLS.items() if name == key or name.startswith(f"{key}_")), "")
+    general = WHERE if where == "where_it_looks" else UNITS if where == "concepts" else ""
+    return {
+        "title": title(name),
+        "says": metric.get("says") or "The analysis does not say what this number means.",
+        "rows": [
+            ("Called", name),
+            ("Averaging", AVERAGING[str(metric.get("statistic") or "mean")]),
+            ("Direction", better),
+            ("Range", bounds(metric)),
+            ("Chance", chance_words(metric).removeprefix("chance level ")),
+            ("Undefined", str(metric.get("undefined") or "never")),
+            ("Source", str(metric.get("reference") or "not stated")),
+            ("Pitfalls", " ".join(part for part in (pitfall, general) if part) or "none declared"),
+            ("Reported", f"{n} numbers in this audit" if n else "no number of its own in this audit"),
+        ],
+    }
+
+
+def _use(item: Any) -> tuple[str, str]:
+    """(name, options in words) of a component as results.json has it."""
+    if not isinstance(item, Mapping):
+        return str(item), "default options"
+    options = item.get("options") or {}
+    return str(item.get("use")), ", ".join(f"{name} = {plain(value)}" for name, value in options.items()) or "no options"
+
+
+@hookimpl
+def register_sections() -> list[type[Section]]:
+    """The built-in."""
+    return [Methods]

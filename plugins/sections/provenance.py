@@ -1,0 +1,58 @@
+"""What it takes to make this report again: versions, digests, options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from auditor import Evidence, Section, hookimpl
+
+from ._reading import plain
+
+
+class Provenance(Section):
+    """Environment, digests and options, as recorded."""
+
+    name = "provenance"
+    title = "Provenance"
+    template = "provenance.html"
+    order = 90
+
+    def context(self, evidence: Evidence) -> Mapping[str, Any]:
+        """Lists of name and value; what all networks share is told once."""
+        dataset = {name: value for name, value in evidence.dataset.items() if name not in ("counts", "notes", "train")}
+        each = [dict(flat({name: value for name, value in model.items() if name != "id"})) for model in evidence.models]
+        shared = {
+            name: text
+            for name, text in (each[0] if len(each) > 1 else {}).items()
+            if all(row.get(name) == text for row in each)
+        }
+        models = [
+            (str(model["id"]), [(name, text) for name, text in row.items() if name not in shared])
+            for model, row in zip(evidence.models, each, strict=True)
+        ]
+        return {
+            "audit": list(flat(evidence.audit)),
+            "dataset": list(flat(dataset)),
+            "environment": list(flat(evidence.environment)),
+            "shared": list(shared.items()),
+            "models": models,
+        }
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as (dotted name, text); what is not set says so."""
+    for name, value in values.items():
+        place = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{place}.")
+        elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            yield from flat({str(number): item for number, item in enumerate(value)}, f"{place}.")
+        else:
+            yield place, plain(value)
+
+
+@hookimpl
+def register_sections() -> list[type[Section]]:
+    """The built-in."""
+    return [Provenance]

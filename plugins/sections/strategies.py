@@ -1,0 +1,105 @@
+"""Which networks are contrasted, and what their training data looked like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from auditor import Evidence, Section, hookimpl
+from auditor.drawing import figure, key
+
+from ._reading import ordered_models, strategies
+
+
+class Strategies(Section):
+    """A row per network: strategy, seed, architecture, layers, weights."""
+
+    name = "strategies"
+    title = "Strategies contrasted"
+    template = "strategies.html"
+    order = 20
+
+    def context(self, evidence: Evidence) -> Mapping[str, Any]:
+        """The networks, what they share, and the classes from common to rare."""
+        order = strategies(evidence)
+        rows = [
+            {
+                "mark": key(str(model["strategy"]), order),
+                "strategy": model["strategy"],
+                "reference": model["strategy"] == order[0],
+                "seed": str(model.get("seed", "not recorded")),
+                "family": model.get("family") or "not recorded",
+                "layers": _layers(model.get("layers") or {}),
+                "digest": str(model.get("digest") or "not recorded")[:12],
+                "parameters": figure(model["parameters"]) if isinstance(model.get("parameters"), int) else "not recorded",
+                "state": model.get("error") or "audited",
+                "failed": bool(model.get("error")),
+            }
+            for model in ordered_models(evidence)
+        ]
+        return {
+            "rows": rows,
+            "strategies": len(order),
+            "reference": order[0] if order else "none",
+            "counted": any(row["parameters"] != "not recorded" for row in rows),
+            "shared": _shared(evidence),
+            "classes": _classes(evidence),
+            "trained": _trained(evidence),
+            "data_notes": list(evidence.dataset.get("notes") or ()),
+        }
+
+
+def _layers(layers: Mapping[str, Any]) -> str:
+    said = [f"{role}: {name}" for role, name in layers.items() if name]
+    return "; ".join(said) or "not looked into"
+
+
+def _shared(evidence: Evidence) -> list[str]:
+    """What is the same for all networks, and what is not: a difference there competes with the strategy as an explanation."""
+    sentences = []
+    for field, name in (("preprocessing", "input preparation"), ("head", "kind of output"), ("family", "architecture")):
+        found = list(dict.fromkeys(_words(model.get(field)) for model in evidence.models))
+        if len(found) == 1:
+            sentences.append(f"Same {name} for all: {found[0]}.")
+        elif found:
+            sentences.append(
+                f"The networks differ in {name} ({' | '.join(found)}), which competes with the strategy as an explanation."
+            )
+    return sentences
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(item)}" for name, item in value.items() if item is not None)
+    if isinstance(value, list | tuple):
+        return " ".join(_words(item) for item in value)
+    return "not recorded" if value is None else str(value)
+
+
+def _trained(evidence: Evidence) -> str:
+    train = evidence.dataset.get("train")
+    return f"training split of {figure(train['images'])} images" if train else "training split not known"
+
+
+def _classes(evidence: Evidence) -> list[dict[str, str]]:
+    """Counts per class, from head to tail of the training split where that is known, of the audited images otherwise."""
+    counts = evidence.dataset.get("counts") or {}
+    train = evidence.dataset.get("train") or {}
+    positives, images = train.get("positives") or {}, train.get("images") or 0
+    ranked = sorted(counts, key=lambda name: -positives.get(name, counts[name].get("positive", 0)))
+    return [
+        {
+            "name": name,
+            "train": f"{figure(positives[name])} ({100 * positives[name] / images:.1f} %)"
+            if name in positives and images
+            else "not known",
+            **{kind: figure(counts[name].get(kind, 0)) for kind in ("positive", "negative", "unknown", "boxes")},
+        }
+        for name in ranked
+    ]
+
+
+@hookimpl
+def register_sections() -> list[type[Section]]:
+    """The built-in."""
+    return [Strategies]

@@ -1,0 +1,208 @@
+"""Writes example_evidence.json: an audit of 4 strategies x 2 seeds x 6 classes with failures, gaps and quarantined images.
+
+The numbers are invented. Run it again after a change of the evidence: `python tests/example_evidence.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from auditor_plugins.analyses.alignment import Alignment
+from auditor_plugins.analyses.performance import Performance
+
+from auditor.evidence import Evidence, Finding, Gap
+from auditor.metric import Metric
+from auditor.statistics.rows import IMAGE, MACRO, MODEL, Comparison, Summary
+
+CLASSES = ("Effusion", "Atelectasis", "Cardiomegaly", "Mass", "Pneumonia", "Hernia")
+POSITIVE = dict(zip(CLASSES, (1207, 880, 256, 310, 131, 6), strict=True))
+BOXES = dict(zip(CLASSES, (153, 180, 146, 85, 120, 0), strict=True))
+STRATEGIES = ("bce", "wbce", "focal", "cb_focal")
+SHIFT = dict(zip(STRATEGIES, (0.0, 0.05, -0.015, 0.03), strict=True))
+IMAGES, PATIENTS = 2797, 1204
+CONCEPTS = (
+    Metric("disjoint_concepts", "Separate bright regions of single units that touch a reference box, summed over the units.", "neither", 0, None,
+           "disjoint_chance", "concepts per image", "arXiv 2204.01729, section 3.2"),
+    Metric("disjoint_chance", "The same with each box moved to a random place.", "neither", 0, None, "", "concepts per image"),
+    Metric("unique_concepts", "Units with at least one bright region that touches a reference box.", "neither", 0, None,
+           "unique_chance", "units per image", "arXiv 2204.01729, section 3.2"),
+    Metric("unique_chance", "The same with each box moved to a random place.", "neither", 0, None, "", "units per image"),
+    Metric("active_fraction", "Share of a unit's pixels above its threshold, averaged over the units.", "neither", 0, 1, statistic="none"),
+    Metric("dead_channels", "Units that respond to no image of the audit.", "lower", 0, None, unit="units", statistic="none"),
+)  # fmt: skip
+
+
+def models() -> Iterator[dict[str, Any]]:
+    for strategy in STRATEGIES:
+        for seed in (0, 1):
+            yield {
+                "id": f"{strategy}-{seed}", "strategy": strategy, "seed": seed, "family": "resnet50", "use": "torchvision",
+                "options": {"arch": "resnet50"}, "layers": {"attribution": "layer4.2", "dissection": "layer3.5"},
+                "outputs": list(CLASSES), "unused": [], "digest": f"{strategy}{seed}".encode().hex().ljust(20, "0"), "head": "sigmoid",
+                "preprocessing": {"size": 224, "channels": 3, "fit": "stretch", "resize": None, "mean": [0.485, 0.456, 0.406],
+                                  "std": [0.229, 0.224, 0.225]},
+                "inside": True, "status": "ok", "error": None, "parameters": 23520326,
+            }  # fmt: skip
+
+
+def level(metric: str, name: str, strategy: str, noise: float) -> float:
+    rare = 1 - math.log(POSITIVE.get(name, 400)) / 8
+    base = {
+        "probability": POSITIVE.get(name, 465) / IMAGES * (1 + 12 * max(SHIFT[strategy], 0)) + 0.01, "auroc": 0.86 - 0.15 * rare,
+        "average_precision": 0.45 - 0.4 * rare, "iobb": 0.31 - 0.1 * rare, "ior": 0.26 - 0.05 * rare, "iou": 0.17 - 0.03 * rare,
+        "pointing_game": 0.48 - 0.1 * rare, "empty_map": 0.02, "disjoint_concepts": 562 - 90 * rare, "unique_concepts": 328 - 60 * rare,
+        "disjoint_chance": 410 - 60 * rare, "unique_chance": 255 - 40 * rare, "active_fraction": 0.0391, "dead_channels": 7,
+    }[metric]  # fmt: skip
+    chance = metric.endswith("_chance")
+    return float(base * (1 + (0 if chance else 2 * SHIFT[strategy]) + 0.02 * noise))
+
+
+def summaries(random: np.random.Generator) -> Iterator[Summary]:
+    for analysis, attribution, metrics in work():
+        for model in models():
+            if failed(model["id"], attribution):
+                continue
+            about = (attribution, model["id"], model["strategy"])
+            for metric in metrics:
+                if metric.statistic == "none":
+                    if analysis == "dissection":
+                        yield Summary(
+                            metric.name, analysis, *about, MODEL, level(metric.name, MODEL, model["strategy"], 0.1), None, 1
+                        )
+                    continue
+                for name in wholes(analysis, metric) + CLASSES:
+                    n = (BOXES if analysis != "performance" else {}).get(name, IMAGES if analysis == "performance" else 684)
+                    if name == MACRO:
+                        n = sum(not reason(metric, each, 684 if analysis == "performance" else BOXES[each]) for each in CLASSES)
+                    missing = reason(metric, name, n)
+                    value = None if missing else level(metric.name, name, model["strategy"], float(random.normal()))
+                    yield Summary(metric.name, analysis, *about, name, value, missing, n)
+
+
+def comparisons(random: np.random.Generator) -> Iterator[Comparison]:
+    for analysis, attribution, metrics in work():
+        for strategy in STRATEGIES[1:]:
+            for metric in metrics:
+                if metric.statistic == "none" or metric.name.endswith("_chance"):
+                    continue
+                for name in wholes(analysis, metric) + CLASSES:
+                    n = (BOXES if analysis != "performance" else {}).get(name, IMAGES if analysis == "performance" else 684)
+                    missing = reason(metric, name, n)
+                    width = (
+                        0.06
+                        * level(metric.name, name, "bce", 0)
+                        * (1 if name in (MACRO, IMAGE) else 40 / math.sqrt(max(n, 1) + 200))
+                    )
+                    middle = 2 * SHIFT[strategy] * level(metric.name, name, "bce", 0) + width * float(random.normal()) / 3
+                    note = (
+                        "fewer than 20 positive patients: interval not reliable"
+                        if name == "Pneumonia" and metric.name == "auroc"
+                        else None
+                    )
+                    numbers = (None, None, None) if missing else (middle, middle - width, middle + width)
+                    yield Comparison(
+                        metric.name,
+                        analysis,
+                        attribution,
+                        name,
+                        "resnet50",
+                        strategy,
+                        "bce",
+                        *numbers,
+                        n,
+                        round(n * 0.72),
+                        missing,
+                        note,
+                    )
+
+
+def work() -> list[tuple[str, str | None, tuple[Metric, ...]]]:
+    return [
+        ("performance", None, Performance.metrics), ("alignment", "cam", Alignment.metrics), ("alignment", "gradcam", Alignment.metrics),
+        ("dissection", None, CONCEPTS),
+    ]  # fmt: skip
+
+
+def wholes(analysis: str, metric: Metric) -> tuple[str, ...]:
+    return (IMAGE,) if analysis == "dissection" else (MACRO,)
+
+
+def failed(model: str, attribution: str | None) -> bool:
+    return model == "focal-1" and attribution == "gradcam"
+
+
+def reason(metric: Metric, name: str, n: int) -> str | None:
+    if n == 0:
+        return "no case could be measured"
+    return (
+        "fewer than 10 positive patients" if name == "Hernia" and metric.statistic in ("auroc", "average_precision") else None
+    )
+
+
+def evidence() -> Evidence:
+    random = np.random.default_rng(11)
+    found = tuple(comparisons(random))
+    wrong = "RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn"
+    return Evidence(
+        audit={
+            "title": "Class imbalance and learned features in chest radiographs", "reference": "bce", "seed": 0, "batch": 16, "device": "cpu",
+            "attributions": [{"use": "cam", "options": {}}, {"use": "gradcam", "options": {}}],
+            "analyses": [{"use": "performance", "options": {}}, {"use": "alignment", "options": {"hard": None}},
+                         {"use": "dissection", "options": {"quantile": 0.04}}],
+            "limited": {"used": 2803, "available": 25596}, "report": {"formats": ["html", "pdf"], "images": True}, "plugins": [], "tool": "0.1.0",
+        },
+        dataset={
+            "use": "chestxray14", "options": {"split": "test"}, "classes": list(CLASSES),
+            "counts": {name: {"positive": n, "negative": IMAGES - n, "unknown": 0, "boxes": BOXES[name]} for name, n in POSITIVE.items()},
+            "images": 2803, "patients": PATIENTS, "digest": "5f0e41c2a9d3b7e6f812", "boxed_images": 684,
+            "train": {"images": 86524, "positives": dict(zip(CLASSES, (8659, 8280, 1707, 4034, 876, 141), strict=True))},
+            "notes": ["The labels were mined from radiology reports by text rules and are wrong for some images.",
+                      "Boxes were drawn by one board-certified radiologist and exist for few images."],
+        },
+        models=tuple(models()),
+        metrics={metric.name: asdict(metric) for _, _, metrics in work() for metric in metrics},
+        summaries=tuple(summaries(random)),
+        comparisons=found,
+        findings=(
+            Finding("alarm", f"The analysis alignment with gradcam failed for focal-1: {wrong}."),
+            *(results(found)),
+            Finding("note", "The intervals cover other patients, not other seeds: the seed variance is not in them yet."),
+            Finding("note", "6 of 2,803 images (0.214 %) could not be used: decode:truncated 4, missing 2."),
+        ),
+        gaps=(
+            Gap("focal-1", "alignment", "gradcam", None, f"failed: {wrong}", 0),
+            *(Gap(model["id"], "alignment", "cam", name, "no box", POSITIVE[name] - BOXES[name]) for model in models() for name in CLASSES
+              if POSITIVE[name] > BOXES[name]),
+        ),
+        accounting={
+            "listed": 2803, "used": IMAGES, "max_quarantine": 0.01,
+            "quarantined": [{"id": f"0000{1040 + 7 * n}_00{n}.png", "reason": "missing" if n > 3 else "decode:truncated",
+                             "detail": "no such file" if n > 3 else "image file is truncated (13 bytes not processed)"} for n in range(6)],
+            "boxes": {"listed": 690, "used": 684, "clipped": 3, "quarantined": [
+                {"id": f"0000{1300 + n}_000.png", "class": "Mass", "reason": "box has no area"} for n in range(6)]},
+        },
+        environment={"python": "3.11.7", "system": "Linux x86_64", "device": "cpu", "implementation": "cpython",
+                     "packages": {"torch": "2.13.0", "captum": "0.9.0", "numpy": "2.4.6", "weasyprint": "70.0"}},
+    )  # fmt: skip
+
+
+def results(found: tuple[Comparison, ...]) -> Iterator[Finding]:
+    for row in found:
+        if row.class_name in (MACRO, IMAGE) and row.difference is not None:
+            with_ = f" with {row.attribution}" if row.attribution else ""
+            apart = "differ" if row.low > 0 or row.high < 0 else "cannot be told apart"
+            text = (
+                f"The 2 networks of {row.strategy} and the 2 of bce {apart} in {row.metric.replace('_', ' ')}{with_}: {row.strategy} is "
+                f"{abs(row.difference):.3g} {'higher' if row.difference > 0 else 'lower'} than bce (95 % interval from {row.low:.3g} to {row.high:.3g}; "
+                f"{row.n_cases:,} cases of {row.n_patients:,} patients)."
+            )
+            yield Finding("result", text, row.metric, row.strategy, row.class_name)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_suffix(".json").write_text(evidence().to_json(), encoding="utf-8")
