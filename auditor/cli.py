@@ -1,0 +1,332 @@
+"""The command line: reads what was asked, calls what does it, and turns what happened into an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .errors import AuditError, ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from .registry import Registry
+
+LOG = "log.txt"
+ADVICE = "what is finished is kept; the same command goes on from there"
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+class Commands(click.Group):
+    """The commands below, and those that plugins add; plugins are asked only when a name is not known here."""
+
+    _asked = False
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of this name."""
+        if name not in self.commands:
+            self._ask_plugins()
+        return super().get_command(ctx, name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Our commands in the order one needs them, then those of plugins."""
+        self._ask_plugins()
+        return list(self.commands)
+
+    def _ask_plugins(self) -> None:
+        if not self._asked:
+            self._asked = True
+            _registry().hook.register_commands(cli=self)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="auditor", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an internal error.")
+def cli(debug: bool) -> None:
+    """Audits what medical image classifiers look at.
+
+    \b
+    auditor doctor                    is this machine ready?
+    auditor validate audit.yaml       is the audit well written?
+    auditor plan audit.yaml           what would it cost?
+    auditor run audit.yaml            audit, and write the report
+    """
+
+
+AUDIT = click.argument("audit", type=click.Path(path_type=Path))
+DEVICE = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+LIMIT = click.option("--limit", type=click.IntRange(min=1), help="Use at most this many images.")
+RUN = click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+
+
+@cli.command()
+@AUDIT
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; NAME-run beside NAME.yaml unless given.")
+@DEVICE
+@LIMIT
+@click.option("--strict", is_flag=True, help="Stop at the first analysis that fails.")
+@click.option("--fresh", is_flag=True, help="Forget what an earlier run has measured.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
+def run(audit: Path, out: Path | None, device: str, limit: int | None, strict: bool, fresh: bool, quiet: bool) -> ExitCode:
+    """Audit the models and write the report; a run that was stopped goes on."""
+    from . import progress
+    from .validate import validate
+
+    validate(audit)
+    out = out or default_out(audit)
+    click.get_current_context().find_root().obj = out
+    from .run import run as go
+
+    teller = progress.choose(quiet)
+    try:
+        result = go(audit, out, device=device, limit=limit, strict=strict, fresh=fresh, progress=teller)
+    finally:
+        teller.finish()
+    for message in result.messages:
+        click.echo(message, err=True)
+    for name, path in (("html", result.html), ("pdf", result.pdf)):
+        if path is not None:
+            click.echo(f"{name:5} {path}")
+    return ExitCode(result.exit_code)
+
+
+@cli.command(name="validate")
+@AUDIT
+def validate_command(audit: Path) -> None:
+    """Check audit.yaml and every plugin option; opens no image and no network."""
+    from .validate import validate
+
+    config, _ = validate(audit)
+    strategies = dict.fromkeys(str(model.options.get("strategy")) for model in config.models)
+    click.echo(f"{audit} is good: {config.title}")
+    click.echo(f"  dataset       {config.dataset.use}")
+    click.echo(f"  models        {len(config.models)}, strategies {', '.join(strategies)}, reference {config.reference}")
+    click.echo(f"  attributions  {', '.join(use.use for use in config.attributions) or 'none'}")
+    click.echo(f"  analyses      {', '.join(use.use for use in config.analyses)}")
+
+
+@cli.command()
+@AUDIT
+@DEVICE
+@LIMIT
+def plan(audit: Path, device: str, limit: int | None) -> None:
+    """Say what a run would do: units, images, forward passes, bytes, time."""
+    from .problems import Problems
+    from .validate import validate
+
+    config, registry = validate(audit)
+    from .estimate import describe
+    from .plan import make
+    from .run import choose_device
+
+    problems = Problems()
+    made = make(config, registry, limit=limit, problems=problems, device=choose_device(device))
+    problems.stop()
+    click.echo(describe(made))
+
+
+@cli.command()
+@RUN
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(["html", "pdf"]), help="May be given twice; both unless given."
+)
+@click.option(
+    "--audit", type=click.Path(path_type=Path), help="Also load the sections that this audit.yaml lists under plugins."
+)
+def report(run_folder: Path, formats: tuple[str, ...], audit: Path | None) -> int:
+    """Render the report of a finished run again; measures nothing."""
+    _finished(run_folder)
+    from .evidence import read as evidence_of
+    from .report import render
+
+    listed = evidence_of(run_folder).audit.get("plugins")
+    if listed and audit is None:
+        click.echo(f"auditor: sections of {', '.join(listed)} are left out; give --audit AUDIT.yaml to load them", err=True)
+    files, failures = render(run_folder, formats or ("html", "pdf"), _registry(audit))
+    for name, path in files.items():
+        click.echo(f"{name:5} {path}")
+    for failure in failures:
+        click.echo(f"auditor: section {failure.section} failed: {failure.error}", err=True)
+    return int(ExitCode.INCOMPLETE if failures else ExitCode.COMPLETE)
+
+
+@cli.command()
+@RUN
+@click.option("--format", "kind", type=click.Choice(["csv", "parquet"]), required=True, help="What kind of tables.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the tables; RUN/export unless given.")
+def export(run_folder: Path, kind: str, out: Path | None) -> None:
+    """Write every number of a run as tables."""
+    _finished(run_folder)
+    from .export import export as write
+
+    for path in write(run_folder, kind, out or run_folder / "export"):
+        click.echo(str(path))
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--audit", type=click.Path(path_type=Path), help="Also load what this audit.yaml lists under plugins.")
+def plugins(name: str | None, audit: Path | None) -> None:
+    """List what can be named in audit.yaml; with NAME, its options and metrics."""
+    from . import catalogue
+
+    registry = _registry(audit)
+    click.echo(catalogue.describe(registry, name) if name else catalogue.table(registry))
+
+
+@cli.command()
+@click.option("--audit", type=click.Path(path_type=Path), help="Also describe what this audit.yaml lists under plugins.")
+def schema(audit: Path | None) -> None:
+    """Print the JSON schema of audit.yaml, for editors."""
+    import json
+
+    from .schema import schema as shape
+
+    click.echo(json.dumps(shape(_registry(audit)), indent=1))
+
+
+@cli.command()
+def doctor() -> int:
+    """Check this machine: libraries, fonts, decoders, GPU; each finding names the command that mends it."""
+    from . import doctor as clinic
+
+    findings = clinic.examine()
+    click.echo(clinic.table(findings))
+    return int(clinic.exit_code(findings))
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(["dataset", "model", "strategy", "attribution", "analysis", "section"]))
+@click.argument("name")
+def new(kind: str, name: str) -> None:
+    """Write NAME.py here, a working plugin to start from."""
+    from . import scaffold
+
+    path = scaffold.write(kind, name, Path.cwd())
+    click.echo(f"{path.name} is written; add to audit.yaml:\n\n{scaffold.lines(kind, name)}")
+
+
+def default_out(audit: Path) -> Path:
+    """`NAME-run` beside NAME.yaml."""
+    return audit.parent / f"{audit.stem}-run"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; what a user did wrong is a line on stderr, never a traceback."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    before = _on_terminate()
+    context: dict[str, Any] = {}
+    try:
+        return _guarded(lambda: _invoke(args, context), debug="--debug" in args, context=context)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _invoke(args: list[str], context: dict[str, Any]) -> int:
+    with cli.make_context("auditor", args) as ctx:
+        context["root"] = ctx
+        result = cli.invoke(ctx)
+        sys.stdout.flush()
+        return int(result or 0)
+
+
+def _guarded(call: Callable[[], int], debug: bool, context: dict[str, Any]) -> int:
+    try:
+        return call()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.REFUSED)
+    except ConfigError as error:
+        count = str(error).count("\n") + 1
+        return _tell(f"{count} mistakes\n{error}" if count > 1 else str(error), error.exit_code)
+    except AuditError as error:
+        return _tell(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _tell(f"interrupted; {ADVICE}", ExitCode.INTERRUPTED)
+    except Terminated:
+        return _tell(f"terminated; {ADVICE}", ExitCode.TERMINATED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.COMPLETE)
+    except Exception as error:
+        return _internal(error, debug, context)
+
+
+def _internal(error: Exception, debug: bool, context: dict[str, Any]) -> int:
+    trace = "".join(traceback.format_exception(error))
+    folder = context["root"].obj if "root" in context else None
+    if debug:
+        click.echo(trace, err=True)
+        kept = "above"
+    elif isinstance(folder, Path) and _append(folder / LOG, trace):
+        kept = f"in {folder / LOG}"
+    else:
+        kept = "shown by `auditor --debug ...`"
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    message = f"internal error: {what}; this is our mistake, please report it with the traceback {kept}"
+    return _tell(message, ExitCode.INTERNAL_ERROR)
+
+
+def _append(log: Path, text: str) -> bool:
+    if not log.parent.is_dir():
+        return False
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        return False
+    return True
+
+
+def _tell(message: str, code: ExitCode) -> int:
+    click.echo(f"auditor: {message}", err=True)
+    return int(code)
+
+
+def _on_terminate() -> Any:
+    """Turn SIGTERM into an exception, so that it ends like an interrupt; only the main thread may."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        return signal.signal(signal.SIGTERM, stop)
+    except ValueError:
+        return None
+
+
+def _registry(audit: Path | None = None) -> Registry:
+    from .registry import Registry
+
+    if audit is None:
+        return Registry()
+    from .config import draft
+
+    found = draft(audit)
+    listed = found.data.get("plugins", [])
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        found.problems.stop()
+        raise ConfigError(f"{found.places.place('plugins')}: found no list of names")
+    return Registry(listed, audit.absolute().parent, found.places.place)
+
+
+def _finished(folder: Path) -> None:
+    if not folder.is_dir():
+        raise AuditError(f"{folder}: found no such folder; allowed: the folder of a finished run")
+    if not (folder / "results.json").is_file():
+        raise AuditError(f"{folder}: found no results.json; allowed: the folder of a finished run (auditor run AUDIT.yaml)")
