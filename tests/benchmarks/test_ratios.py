@@ -1,0 +1,83 @@
+"""What an audit costs, as ratios to the plain inference loop in the same run. `make bench` prints them."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MEASURE = Path(__file__).parent / "measure.py"
+ROUNDS = int(os.environ.get("AUDITOR_BENCH_ROUNDS", "3"))
+ENVIRONMENT = {
+    **os.environ,
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "2147483648",
+    "NUMBA_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+def measured(side: str, network: str, images: int, *options: str) -> dict[str, float]:
+    words = [sys.executable, str(MEASURE), side, network, str(images), "1", *options]
+    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def ratio(side: str, network: str, images: int, *options: str) -> float:
+    """Median over interleaved rounds of CPU time, this side over the plain loop."""
+    pairs = [
+        (measured(side, network, images, *options)["cpu"], measured("plain", network, images)["cpu"]) for _ in range(ROUNDS)
+    ]
+    return statistics.median(mine / base for mine, base in pairs)
+
+
+def said(line: str) -> None:
+    sys.stdout.write(f"\n  {line}")
+
+
+@pytest.mark.parametrize("network", ["resnet50", "t_densenet"])
+def test_a_whole_audit_costs_less_than_the_plain_loop(benchmark: Any, network: str) -> None:
+    found = benchmark.pedantic(lambda: ratio("audit", network, 320), rounds=1)
+    said(f"{network}: whole audit (predictions, maps, overlap, dissection at q = .04) / plain loop = {found:.2f}")
+    assert found <= 0.95
+
+
+@pytest.mark.parametrize("network", ["resnet50", "t_densenet", "resnet50-layer3"])
+def test_gradcam_and_overlap_next_to_the_plain_loop(benchmark: Any, network: str) -> None:
+    found = benchmark.pedantic(lambda: ratio("gradcam", network, 160), rounds=1)
+    said(f"{network}: predictions, Grad-CAM and overlap / plain loop = {found:.2f}")
+    assert found <= 1.5
+
+
+@pytest.mark.parametrize("network", ["resnet50", "t_densenet"])
+def test_dissection_costs_a_hundredth_of_the_published_procedure(benchmark: Any, network: str) -> None:
+    """Both sides have the forward pass taken off: what is compared is thresholds and counting."""
+
+    def compare() -> tuple[float, float]:
+        forward = measured("plain", network, 16)["cpu"] / 16
+        published = measured("reference", network, 8)["cpu"] / 8 - forward
+        whole, without = measured("audit", network, 320)["cpu"], measured("gradcam", network, 320)["cpu"]
+        return published / max((whole - without) / 320, 1e-4), (whole - without) / 320 / forward
+
+    times, share = benchmark.pedantic(compare, rounds=1)
+    said(f"{network}: published dissection / ours = {times:.0f}; ours / plain loop = {share:.3f}")
+    assert times >= 100
+
+
+@pytest.mark.parametrize("network", ["resnet50", "t_densenet"])
+def test_880_annotated_images_add_little_memory(benchmark: Any, network: str) -> None:
+    def compare() -> tuple[float, float]:
+        return measured("audit", network, 880)["peak_gib"], measured("plain", network, 880)["peak_gib"]
+
+    audit, base = benchmark.pedantic(compare, rounds=1)
+    said(f"{network}: peak {audit:.2f} GiB against {base:.2f} GiB of the plain loop, {audit - base:+.2f}")
+    assert audit - base <= 0.4

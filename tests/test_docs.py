@@ -1,0 +1,71 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from auditor.errors import ExitCode
+from auditor.registry import KINDS, Registry
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+QUOTES = re.findall(r"<!-- quoted: (\S+) -->\n```\w+\n(.*?)```\n<!-- end -->", README, re.DOTALL)
+
+
+def test_something_is_quoted() -> None:
+    assert QUOTES
+
+
+@pytest.mark.parametrize(("path", "text"), QUOTES)
+def test_the_readme_quotes_files_word_for_word(path: str, text: str) -> None:
+    assert text == (ROOT / path).read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_readme_names_every_built_in(kind: str) -> None:
+    for name in Registry().all(kind) if kind != "sections" else ():
+        assert f"`{name}`" in README, f"{kind}: {name}"
+
+
+def test_the_readme_explains_every_exit_code() -> None:
+    for code in ExitCode:
+        assert re.search(rf"(\| |, ){code.value}( \||,)", README), code
+
+
+def test_the_readmes_audit_has_the_shape_that_is_read(tmp_path: Path) -> None:
+    from auditor import config
+
+    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if b.startswith("title")]
+    (tmp_path / "audit.yaml").write_text(block)
+    found = config.read(tmp_path / "audit.yaml")
+    assert found.reference == "bce"
+    assert [model.use for model in found.models] == ["torchvision", "t_densenet"]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/**/audit.yaml")), ids=lambda path: path.parent.name)
+def test_every_example_audit_can_be_read_and_its_plugins_know_its_options(path: Path) -> None:
+    from auditor import config
+    from auditor.problems import Problems
+
+    found = config.read(path)
+    registry, problems = Registry(found.plugins, path.parent), Problems()
+    for kind, uses in {"datasets": [found.dataset], "models": found.models, "analyses": found.analyses}.items():
+        for number, use in enumerate(uses):
+            registry.build(kind, use, kind if kind == "datasets" else f"{kind}[{number}]", found, problems)
+    problems.stop()
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]), ids=lambda p: p.name
+)
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_lock_names_no_registry_host() -> None:
+    assert "://" not in (ROOT / "locked.txt").read_text()
