@@ -132,7 +132,7 @@ def _above(maps, limit, lower, upper, down, across, starts):  # type: ignore[no-
     row = np.empty(nodes, np.float64)
     for n in range(maps.shape[0]):
         for y in range(len(lower)):
-            if not _mix_row(maps[n], lower[y], upper[y], down[y], row, limit):
+            if not _mix_row(maps[n], lower[y], upper[y], down[y], row, limit, 0, nodes):
                 continue
             for cell in range(nodes):
                 a, b = row[cell], row[min(cell + 1, nodes - 1)]
@@ -151,7 +151,7 @@ def _between(maps, low, high, into, lower, upper, down, across, starts):  # type
     row = np.empty(nodes, np.float64)
     for n in range(maps.shape[0]):
         for y in range(len(lower)):
-            if not _mix_row(maps[n], lower[y], upper[y], down[y], row, low):
+            if not _mix_row(maps[n], lower[y], upper[y], down[y], row, low, 0, nodes):
                 continue
             for cell in range(nodes):
                 a, b = row[cell], row[min(cell + 1, nodes - 1)]
