@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .strategy import ClassCounts as ClassCounts
     from .strategy import Criterion as Criterion
     from .strategy import Strategy as Strategy
+    from .strategy import TrainingBatch as TrainingBatch
     from .tally import Tally as Tally
 
 __version__ = "0.1.0"
@@ -64,7 +65,7 @@ _HOMES = {
     "model": ("Layers", "ModelLoader", "Preprocessing", "ScoreTable"),
     "network": ("Cases", "Network"),
     "section": ("Section",),
-    "strategy": ("ClassCounts", "Criterion", "Strategy"),
+    "strategy": ("ClassCounts", "Criterion", "Strategy", "TrainingBatch"),
     "tally": ("Tally",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
