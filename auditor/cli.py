@@ -60,6 +60,7 @@ def cli(debug: bool) -> None:
     auditor validate audit.yaml       is the audit well written?
     auditor plan audit.yaml           what would it cost?
     auditor run audit.yaml            audit, and write the report
+    auditor train train.yaml          train the networks to audit, where there are none yet
     """
 
 
@@ -102,12 +103,50 @@ def run(audit: Path, out: Path | None, device: str, limit: int | None, strict: b
     return ExitCode(result.exit_code)
 
 
+@cli.command()
+@click.argument("written", metavar="TRAIN", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the networks; NAME-run beside NAME.yaml unless given.")
+@click.option("--resume", is_flag=True, help="Go on with what an earlier training has left.")
+@DEVICE
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
+def train(written: Path, out: Path | None, resume: bool, device: str, quiet: bool) -> ExitCode:
+    """Train strategies x seeds x architectures, to be audited with `models: {from: OUT}`.
+
+    On several GPUs or machines: torchrun --nproc-per-node=N -m auditor train ...
+    """
+    from . import progress
+    from .training.config import read
+
+    read(written)
+    out = out or default_out(written)
+    click.get_current_context().find_root().obj = out
+    from .device import choose_device
+    from .training.train import train as go
+
+    teller = progress.choose(quiet)
+    try:
+        result = go(written, out, resume=resume, device=choose_device(device), progress=teller)
+    finally:
+        teller.finish()
+    for message in result.messages:
+        click.echo(message, err=True)
+    for line in result.lines:
+        click.echo(line)
+    if result.lines:
+        click.echo(f"to audit them, write in an audit.yaml: models: {{from: {out}}}")
+    return result.exit_code
+
+
 @cli.command(name="validate")
 @AUDIT
 def validate_command(audit: Path) -> None:
-    """Check audit.yaml and every plugin option; opens no image and no network."""
+    """Check audit.yaml (or a train.yaml) and every plugin option; opens no image and no network."""
+    from .training.config import describes_training
     from .validate import validate
 
+    if describes_training(audit):
+        _validate_training(audit)
+        return
     config, _ = validate(audit)
     strategies = dict.fromkeys(str(model.options.get("strategy")) for model in config.models)
     click.echo(f"{audit} is good: {config.title}")
@@ -117,19 +156,37 @@ def validate_command(audit: Path) -> None:
     click.echo(f"  analyses      {', '.join(use.use for use in config.analyses)}")
 
 
+def _validate_training(written: Path) -> None:
+    from .training.config import read
+
+    plan = read(written)
+    click.echo(f"{written} is good: {plan.config.title}")
+    click.echo(f"  dataset       {plan.config.dataset.use}")
+    click.echo(f"  networks      {len(plan.runs)}: {len(plan.config.models)} architectures, {len(plan.config.seeds)} seeds")
+    click.echo(f"  strategies    {', '.join(combination.called for combination in plan.config.strategies)}")
+    click.echo(f"  recipe        {plan.config.recipe.use}: {plan.recipe.epochs} epochs, batches of {plan.recipe.batch}")
+
+
 @cli.command()
 @AUDIT
 @DEVICE
 @LIMIT
 def plan(audit: Path, device: str, limit: int | None) -> None:
-    """Say what a run would do: units, images, forward passes, bytes, time."""
+    """Say what a run (or a training) would do: images, passes through networks, bytes, time."""
     from .problems import Problems
+    from .training.config import describes_training
     from .validate import validate
 
+    if describes_training(audit):
+        from .device import choose_device
+        from .training.cost import describe as describe_training
+
+        click.echo(describe_training(audit, choose_device(device)))
+        return
     config, registry = validate(audit)
+    from .device import choose_device
     from .estimate import describe
     from .plan import make
-    from .run import choose_device
 
     problems = Problems()
     made = make(config, registry, limit=limit, problems=problems, device=choose_device(device))
@@ -188,13 +245,15 @@ def plugins(name: str | None, audit: Path | None) -> None:
 
 @cli.command()
 @click.option("--audit", type=click.Path(path_type=Path), help="Also describe what this audit.yaml lists under plugins.")
-def schema(audit: Path | None) -> None:
+@click.option("--train", "of_training", is_flag=True, help="That of train.yaml.")
+def schema(audit: Path | None, of_training: bool) -> None:
     """Print the JSON schema of audit.yaml, for editors."""
     import json
 
     from .schema import schema as shape
+    from .training.schema import schema as shape_of_training
 
-    click.echo(json.dumps(shape(_registry(audit)), indent=1))
+    click.echo(json.dumps((shape_of_training if of_training else shape)(_registry(audit)), indent=1))
 
 
 @cli.command()

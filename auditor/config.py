@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from . import yaml_marks
 from .errors import nearest
 from .problems import ENOUGH, Places, Problems, from_pydantic, show
+from .trained import expand
 
 __all__ = ["AuditConfig", "Draft", "Problems", "Report", "Use", "draft", "read"]
+
+
+T = TypeVar("T", bound="Written")
 
 
 class Use(BaseModel):
@@ -32,8 +37,9 @@ class Use(BaseModel):
         if isinstance(value, str):
             return {"use": value}
         if isinstance(value, dict):
-            name = {"use": value["use"]} if "use" in value else {}
-            return {**name, "options": {key: option for key, option in value.items() if key != "use"}}
+            own = {field.alias or name for name, field in cls.model_fields.items()} - {"options"}
+            said = {key: item for key, item in value.items() if key in own}
+            return {**said, "options": {key: item for key, item in value.items() if key not in own}}
         return value
 
 
@@ -50,28 +56,16 @@ class Report(BaseModel):
     images: bool = True
 
 
-class AuditConfig(BaseModel):
-    """One audit: which models, on which data, contrasted with which reference, looked at how."""
+class Written(BaseModel):
+    """What a YAML file says, typed, and where each value was written."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    title: Annotated[str, Field(min_length=1)]
-    dataset: Use
-    models: Annotated[tuple[Use, ...], Field(min_length=1)]
-    reference: Annotated[str, Field(min_length=1)]
-    attributions: tuple[Use, ...] = ATTRIBUTIONS
-    analyses: Annotated[tuple[Use, ...], Field(min_length=1)] = ANALYSES
-    report: Report = Report()
-    plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    seed: Annotated[int, Field(ge=0)] = 0
-    batch: Annotated[int, Field(ge=1, le=4096)] = 16
-    max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
 
     _places: Places = PrivateAttr(default_factory=lambda: Places("audit.yaml"))
 
     @property
     def file(self) -> Path:
-        """The audit.yaml itself, as the user named it."""
+        """The file itself, as the user named it."""
         return Path(self._places.file)
 
     @property
@@ -86,6 +80,29 @@ class AuditConfig(BaseModel):
     def key_place(self, path: str) -> str:
         """The same, pointing at the key rather than at its value."""
         return self._places.key_place(path)
+
+
+class AuditConfig(Written):
+    """One audit: which models, on which data, contrasted with which reference, looked at how."""
+
+    title: Annotated[str, Field(min_length=1)]
+    dataset: Use
+    models: Annotated[tuple[Use, ...], Field(min_length=1)]
+    reference: Annotated[str, Field(min_length=1)]
+    attributions: tuple[Use, ...] = ATTRIBUTIONS
+    analyses: Annotated[tuple[Use, ...], Field(min_length=1)] = ANALYSES
+    report: Report = Report()
+    plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    seed: Annotated[int, Field(ge=0)] = 0
+    batch: Annotated[int, Field(ge=1, le=4096)] = 16
+    max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
+
+    _trained: tuple[dict[str, Any], ...] = PrivateAttr(default=())
+
+    @property
+    def trained(self) -> tuple[dict[str, Any], ...]:
+        """The model.json of each model, in their order, where `models: {from: FOLDER}` names trained networks; else ()."""
+        return self._trained
 
 
 class Draft(NamedTuple):
@@ -108,25 +125,44 @@ def read(path: Path | str) -> AuditConfig:
 def draft(path: Path | str) -> Draft:
     """The same without raising for what can be reported later, together with the mistakes in plugin options."""
     problems = Problems()
-    data, places = yaml_marks.read(Path(path), problems)
-    if not isinstance(data, dict):
-        found = "an empty file" if data is None else show(data)
-        problems.add(f"{places.place('')}: found {found}; allowed: a mapping with {', '.join(AuditConfig.model_fields)}")
-        problems.stop()
-    config = None
-    try:
-        config = AuditConfig.model_validate_json(json.dumps(data), strict=True)
-        config._places = places
-    except ValidationError as error:
-        _explain(error, data, places, problems)
+    data, places = mapping(path, AuditConfig, problems)
+    cards = expand(data, places, problems)
+    config = shaped(AuditConfig, {"report": Report}, data, places, problems)
+    if config is not None:
+        config._trained = tuple(cards)
     _check_reference(data, places, problems)
     for name in ("attributions", "analyses", "plugins"):
         _check_twice(data.get(name), name, places, problems)
     return Draft(None if len(problems) else config, data, places, problems)
 
 
-def _explain(error: ValidationError, data: dict[str, Any], places: Places, problems: Problems) -> None:
-    known: dict[str, list[str]] = {"": list(AuditConfig.model_fields), "report": list(Report.model_fields)}
+def mapping(path: Path | str, shape: type[Written], problems: Problems) -> tuple[dict[str, Any], Places]:
+    """The mapping that a YAML file is, and where its values stand; raises ConfigError if it is none."""
+    data, places = yaml_marks.read(Path(path), problems)
+    if not isinstance(data, dict):
+        found = "an empty file" if data is None else show(data)
+        problems.add(f"{places.place('')}: found {found}; allowed: a mapping with {', '.join(shape.model_fields)}")
+        problems.stop()
+    return data, places
+
+
+def shaped(
+    shape: type[T], inner: Mapping[str, type[BaseModel]], data: dict[str, Any], places: Places, problems: Problems
+) -> T | None:
+    """The data as typed values, or None after adding what is wrong; `inner` are the mappings that the top level holds."""
+    try:
+        config = shape.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        _explain(error, {"": shape, **inner}, data, places, problems)
+        return None
+    config._places = places
+    return config
+
+
+def _explain(
+    error: ValidationError, shapes: Mapping[str, type[BaseModel]], data: dict[str, Any], places: Places, problems: Problems
+) -> None:
+    known = {path: list(shape.model_fields) for path, shape in shapes.items()}
     earlier = problems.lines()[:ENOUGH]
     for path, message in from_pydantic(error.errors(include_url=False)[:ENOUGH], data, known[""], "key").items():
         holder, _, name = path.rpartition(".")

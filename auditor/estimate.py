@@ -77,14 +77,15 @@ def describe(plan: Plan) -> str:
         "reads": f"{cost.reads:,} images",
         "forwards": f"{cost.forwards:,} images through a network, {cost.batches:,} batches of {plan.config.batch} on {plan.device}",
         "disk": f"{cost.pixel_bytes / 1e6:,.0f} MB of decoded grey pixels, kept for the next run, and features of the boxed images while a model is measured",
-        "time": f"about {_spoken(cost.seconds)}, from one measured batch per architecture",
+        "time": f"about {spoken(cost.seconds)}, from one measured batch per architecture",
     }
     lines = [plan.config.title, *(f"  {name:<10}{text}" for name, text in rows.items())]
     lines += [f"  left out  {model}: {reason}" for model, _, reason in plan.unmet]
     return "\n".join(lines)
 
 
-def _spoken(seconds: float) -> str:
+def spoken(seconds: float) -> str:
+    """A length of time that is only known roughly, in words."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -68,20 +68,26 @@ class PixelStore:
             )
 
 
+def read_prepared(dataset: Dataset, sample: Sample, preprocessing: Preprocessing) -> tuple[npt.NDArray[np.uint16], Frame]:
+    """Pixels uint16 [C, S, S] of one sample, and the part of the image they show; raises Unreadable and nothing else."""
+    if sample.problem:
+        raise Unreadable(sample.problem)
+    try:
+        return prepare(_canonical(dataset.read(sample)), preprocessing)
+    except Unreadable:
+        raise
+    except Exception as error:  # a data set plugin that stumbles over one image loses that image only
+        words = "the data set's read() failed; its words may name patients"
+        raise Unreadable(f"error:{type(error).__name__}", words) from error
+
+
 def _packed(dataset: Dataset, numbered: Sequence[tuple[int, Sample]], preprocessing: Preprocessing) -> bytes:
     rows, stored, frames, unreadable = [], [], [], []
     for number, sample in numbered:
         try:
-            if sample.problem:
-                raise Unreadable(sample.problem)
-            pixels, frame = prepare(_canonical(dataset.read(sample)), preprocessing)
+            pixels, frame = read_prepared(dataset, sample, preprocessing)
         except Unreadable as problem:
             unreadable.append([number, problem.reason, str(problem)])
-            continue
-        except Exception as error:  # a data set plugin that stumbles over one image loses that image only
-            unreadable.append(
-                [number, f"error:{type(error).__name__}", "the data set's read() failed; its words may name patients"]
-            )
             continue
         rows.append(number)
         stored.append(pixels)

@@ -137,8 +137,8 @@ def make(
     for name in sorted({str(name) for name in names if names.count(name) > 1}):
         problems.add(f"{config.place('attributions')}: {name} is listed twice; list an attribution once")
     problems.stop()
-    classes, listed = _listed(dataset, config.place("dataset"))
-    _check_samples(listed, classes, config.place("dataset"), problems)
+    classes, listed = listed_samples(dataset, config.place("dataset"))
+    check_samples(listed, classes, config.place("dataset"), problems)
     models = _plan_models(loaders, classes, config, registry, problems)
     problems.stop()
     samples, boxes = _with_usable_boxes(_limited(listed, limit), classes)
@@ -160,8 +160,8 @@ def _built(registry: Registry, kind: str, uses: Sequence[Use], config: AuditConf
     return tuple(component for component in built if component is not None)
 
 
-def _listed(dataset: Dataset, place: str) -> tuple[tuple[str, ...], list[Sample]]:
-    """Class names and samples by id; what a data set plugin raises is told with the place that named it."""
+def listed_samples(dataset: Dataset, place: str) -> tuple[tuple[str, ...], list[Sample]]:
+    """Class names, and samples in order of id; what a data set plugin raises is told with the place that named it."""
     try:
         return tuple(dataset.classes()), sorted(dataset.index(), key=lambda sample: sample.id)
     except AuditError as error:
@@ -201,7 +201,8 @@ def _check_metric_names(analyses: Sequence[Analysis], problems: Problems, place:
         problems.add(f"{place}: {name} is listed {names.count(name)} times; list an analysis once")
 
 
-def _check_samples(samples: Sequence[Sample], classes: Sequence[str], place: str, problems: Problems) -> None:
+def check_samples(samples: Sequence[Sample], classes: Sequence[str], place: str, problems: Problems) -> None:
+    """Add what is wrong with the list of a data set: nothing in it, an id twice, labels or boxes that fit no class."""
     if not samples:
         problems.add(f"{place}: no sample is listed; check split, limit and folder")
     twice = [a.id for a, b in pairwise(samples) if a.id == b.id]

@@ -184,7 +184,11 @@ def _allowed(error: ErrorDetails) -> str:
     if kind in ("literal_error", "enum"):
         return ", ".join(quoted or bare for quoted, bare in _QUOTED.findall(context["expected"]) if bare != "or")
     if kind in ("model_type", "dataclass_type", "model_attributes_type"):
-        return "a name, or {use: name, option: value}" if context.get("class_name") == "Use" else "a mapping"
+        return (
+            "a name, or {use: name, option: value}"
+            if context.get("class_name") in ("Use", "Architecture", "Combination")
+            else "a mapping"
+        )
     if kind in ("too_short", "too_long"):
         limit = context.get("min_length") if kind == "too_short" else context.get("max_length")
         return f"a list of at {'least' if kind == 'too_short' else 'most'} {limit}"

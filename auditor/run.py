@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from . import config as configs
 from . import passes, plan, results
-from .errors import AuditError, ConfigError, ExitCode, MissingLibrary, ModelRefused, OutputError
+from .device import choose_device
+from .errors import AuditError, ExitCode, MissingLibrary, ModelRefused, OutputError
 from .evidence import Evidence
 from .ledger import Ledger, locked, publish
+from .log import written_down
 from .model import ScoreTable
 from .observers import ask
 from .pixels import PixelStore
@@ -58,7 +58,7 @@ def run(
     with locked(out):
         if fresh:
             _clear(out)
-        with _logging(out):
+        with written_down(out):
             audit = plan.make(config, registry, limit=limit, device=choose_device(device))
             ledger = Ledger(out / "ledger.db")
             store = PixelStore(out / "arrays" / "pixels" / audit.data_key, audit.dataset, audit.samples, audit.chunk)
@@ -76,21 +76,6 @@ def run(
                 ledger.close()
             _clean(out / "arrays", audit.data_key)
             return _report(audit, evidence, out, registry, observers)
-
-
-def choose_device(wanted: str) -> str:
-    """`auto` is CUDA where there is one; asking for CUDA where there is none is an error, not a fallback."""
-    import torch
-
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise ConfigError("--device cuda: no CUDA device is available here; use --device cpu or auto")
-    if available:
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-    return "cuda" if available and wanted != "cpu" else "cpu"
 
 
 class Observers:
@@ -227,19 +212,3 @@ def _clear(out: Path) -> None:
     ):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / "arrays", ignore_errors=True)
-
-
-@contextmanager
-def _logging(out: Path) -> Iterator[None]:
-    handler = logging.FileHandler(out / "log.txt", encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    except Exception as error:
-        log.error("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, AuditError))
-        raise
-    finally:
-        log.removeHandler(handler)
-        handler.close()

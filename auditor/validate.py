@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from .config import ANALYSES, ATTRIBUTIONS, AuditConfig, Draft, Use, draft
 from .errors import AuditError, nearest
 from .problems import Problems
-from .registry import Registry
+from .registry import Placed, Registry
 
 
 class Validated(NamedTuple):
@@ -51,7 +51,7 @@ def validate(path: Path | str) -> Validated:
     }
     for where, component in components.items():
         if component is not None and where.startswith(("models", "dataset")):
-            _check_files(component, where, written, problems)
+            check_files(component, where, written, problems)
     _check_classes(components, written, problems)
     problems.stop()
     assert found.config is not None
@@ -86,7 +86,7 @@ def _use(value: Any) -> Use | None:
         return None
 
 
-def _check_files(component: Any, where: str, written: _Written, problems: Problems) -> None:
+def check_files(component: Any, where: str, written: Placed, problems: Problems) -> None:
     """Every path that was given among the options leads somewhere."""
     for field in fields(component) if is_dataclass(component) else ():
         path = getattr(component, field.name)

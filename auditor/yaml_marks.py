@@ -1,4 +1,4 @@
-"""The strict reader of audit.yaml: plain values only, each with its line and column, every mistake at once.
+"""The strict reader of audit.yaml and train.yaml: plain values only, each with its line and column, every mistake at once.
 
 YAML is taken at its word: only `true` and `false` are booleans, `no`, `off`, `12:30:45` and `0012` are text, `1e-4` is a
 number. Anchors, aliases, merge keys, tags and duplicate keys are refused before anything is expanded.
@@ -107,7 +107,7 @@ class _Builder:
             if event.tags:
                 self._refuse(line, column, "", "found a %TAG directive; allowed: plain values")
             if self._documents > 1:
-                self._refuse(line, column, "", "found a second document; allowed: one audit in a file")
+                self._refuse(line, column, "", "found a second document; allowed: one in a file")
             return self._documents == 1
         if isinstance(event, yaml.CollectionEndEvent):
             self._open.pop()
@@ -134,7 +134,7 @@ class _Builder:
         if isinstance(event, yaml.CollectionStartEvent):
             self._open.append(_Open(value, path))
             if len(self._open) > MAX_DEPTH:
-                self._refuse(line, column, "", f"found values nested more than {MAX_DEPTH} deep; an audit needs 5")
+                self._refuse(line, column, "", f"found values nested more than {MAX_DEPTH} deep; 5 are enough")
                 self.stopped = True
         return not self.stopped
 
@@ -191,13 +191,13 @@ def _text(path: Path) -> str:
     try:
         if not path.is_file():
             there = "a folder" if path.is_dir() else "no file"
-            raise ConfigError(f"{path}: found {there}; allowed: an audit.yaml")
+            raise ConfigError(f"{path}: found {there}; allowed: a YAML file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}:1:1: found more than {MAX_BYTES:,} bytes; allowed: an audit of at most 1 MiB")
+        raise ConfigError(f"{path}:1:1: found more than {MAX_BYTES:,} bytes; allowed: at most 1 MiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,0 +1,97 @@
+"""What training leaves beside a network, and how an audit takes up a folder of such networks: `models: {from: runs/}`.
+
+A folder with `model.json` holds a finished network: `model.safetensors` (the best epoch), `last.safetensors`, and in model.json
+everything that is known of how they were made. Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError, nearest
+from .problems import Places, Problems, show
+
+CARD = "model.json"
+BEST = "model.safetensors"
+LAST = "last.safetensors"
+STATE = "state.safetensors"
+SCHEMA = 1
+
+_NEEDED: Mapping[str, type] = {"use": str, "options": dict, "strategy": dict, "seed": int, "counts": dict}
+
+
+def read_folder(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """(folder, model.json) of every finished network below the folder, in order of name.
+
+    Raises ConfigError if there is none, if one is not finished, or if one cannot be understood.
+    """
+    if not folder.is_dir():
+        siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise ConfigError(f"found no folder {folder}{nearest(folder.name, siblings)}")
+    found, waiting = [], []
+    for path, folders, files in os.walk(folder):
+        folders.sort()
+        if CARD in files:
+            found.append((Path(path), read_card(Path(path) / CARD)))
+        elif STATE in files:
+            waiting.append(Path(path).name)
+    if waiting:
+        raise ConfigError(
+            f"{len(waiting)} networks are not finished ({', '.join(sorted(waiting)[:3])}): auditor train --resume"
+        )
+    if not found:
+        raise ConfigError(f"found no {CARD} in {folder} or below it; allowed: what `auditor train` has written")
+    return found
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """A model.json; raises ConfigError if it is not one."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read ({type(error).__name__}); train the network again") from error
+    if not isinstance(card, dict) or card.get("schema") != SCHEMA:
+        version = card.get("schema") if isinstance(card, dict) else None
+        raise ConfigError(f"{path}: found schema {show(version)}; allowed: {SCHEMA}")
+    for key, kind in _NEEDED.items():
+        if not isinstance(card.get(key), kind):
+            raise ConfigError(f"{path}: found {show(card.get(key))} as {key}; allowed: what `auditor train` writes there")
+    return card
+
+
+def expand(data: dict[str, Any], places: Places, problems: Problems) -> list[dict[str, Any]]:
+    """Put the networks of `models: {from: FOLDER}` in the place of that line, and give their model.json in order.
+
+    Other keys beside `from` are options that hold for all of them. Nothing is changed where `models` is a list.
+    """
+    models = data.get("models")
+    if not isinstance(models, dict) or "from" not in models:
+        return []
+    written = models["from"]
+    if not isinstance(written, str) or not written:
+        problems.add(
+            f"{places.place('models.from')}: found {show(written)}; allowed: a folder that `auditor train` has written"
+        )
+        problems.stop()
+    try:
+        found = read_folder(Path(places.file).absolute().parent / str(written))
+    except ConfigError as error:
+        problems.add(f"{places.place('models.from')}: {error}")
+        problems.stop()
+        raise
+    shared = {key: value for key, value in models.items() if key != "from"}
+    data["models"] = [{**as_use(folder, card), **shared} for folder, card in found]
+    return [card for _, card in found]
+
+
+def as_use(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """A finished network as audit.yaml would name it."""
+    options = dict(card["options"])
+    for name in card.get("paths", ()):  # relative to model.json, so that the folder can be moved as a whole
+        options[name] = str((folder / options[name]).resolve())
+    known = {"strategy": card["strategy"]["name"], "seed": card["seed"], "checkpoint": str(folder / BEST)}
+    return {"use": card["use"], **options, **known}

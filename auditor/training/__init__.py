@@ -1,0 +1,1 @@
+"""Training before the audit: strategies x seeds x architectures on one data set, comparable by construction."""

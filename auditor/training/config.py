@@ -1,0 +1,257 @@
+"""The train.yaml, as typed values that know where they were written, and the components that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from ..config import Use, Written, mapping, shaped
+from ..dataset import Dataset
+from ..errors import AuditError, nearest
+from ..model import ModelLoader
+from ..options import Options, Refused
+from ..problems import Problems, join, show
+from ..registry import Registry
+from ..strategy import Strategy
+from ..validate import check_files
+from .recipe import RECIPES, Recipe
+
+SET_BY_TRAINING = ("strategy", "seed", "checkpoint", "classes")
+IMAGENET = "imagenet"
+
+
+class Architecture(Use):
+    """A network to train: a model of the audit without checkpoint, strategy and seed; `pretrained` is where it starts.
+
+    `pretrained` is a checkpoint file, or `imagenet` for the weights that torchvision downloads.
+    """
+
+    pretrained: Annotated[str, Field(min_length=1)] | None = None
+
+
+class Combination(Use):
+    """A strategy, by its loss, `with` others that choose, spare or add images; `as` is what the audit will call it."""
+
+    with_: Annotated[tuple[Use, ...], Field(alias="with")] = ()
+    as_: Annotated[str | None, Field(alias="as", min_length=1)] = None
+
+    @property
+    def called(self) -> str:
+        """The name of the strategy in folders, cards and reports."""
+        return self.as_ or "+".join([self.use, *(other.use for other in self.with_)])
+
+
+class TrainConfig(Written):
+    """What to train: architectures x strategies x seeds on one data set, by one recipe."""
+
+    title: Annotated[str, Field(min_length=1)]
+    dataset: Use
+    validation: Annotated[float, Field(gt=0, lt=1)] | dict[str, Any] = 0.1
+    models: Annotated[tuple[Architecture, ...], Field(min_length=1)]
+    strategies: Annotated[tuple[Combination, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)] = (0,)
+    recipe: Use = Use(use="paper2022")
+    plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    shared_patients: bool = False
+    max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One network to train: `name` is its folder, `place` the line of train.yaml that asked for it.
+
+    `strategies` are the one whose loss is used and those it is combined with; `written` is how train.yaml put them.
+    """
+
+    name: str
+    place: str
+    loader: ModelLoader
+    architecture: Architecture
+    pretrained: Path | str | None
+    strategy: str
+    strategies: tuple[Strategy, ...]
+    written: Combination
+    seed: int
+
+
+class TrainingPlan(NamedTuple):
+    """A good train.yaml with everything that it names built; `validation` None means a share of the patients."""
+
+    config: TrainConfig
+    registry: Registry
+    dataset: Dataset
+    validation: Dataset | None
+    recipe: Recipe
+    runs: tuple[TrainingRun, ...]
+
+
+def describes_training(path: Path | str) -> bool:
+    """Whether a YAML file is a train.yaml: it has strategies to train, and nothing to contrast them with."""
+    data, _ = mapping(path, TrainConfig, Problems())
+    return "strategies" in data and "reference" not in data
+
+
+def read(path: Path | str) -> TrainingPlan:
+    """Everything that train.yaml names, built; raises one ConfigError with a line per mistake."""
+    problems = Problems()
+    data, places = mapping(path, TrainConfig, problems)
+    config = shaped(TrainConfig, {}, data, places, problems)
+    problems.stop()
+    assert config is not None
+    _check_twice(config, problems)
+    registry = _registry(config, problems)
+    recipe = _recipe(config, problems)
+    dataset = registry.build("datasets", config.dataset, "dataset", config, problems)
+    _check_split(config, registry, dataset, problems)
+    validation = _validation(config, registry, problems)
+    for at, component in (("dataset", dataset), ("validation", validation)):
+        if component is not None:
+            check_files(component, at, config, problems)
+    strategies = [_strategies(config, registry, number, problems) for number in range(len(config.strategies))]
+    problems.stop()
+    assert recipe is not None
+    runs = _planned(config, registry, tuple(dataset.classes()), strategies, problems)
+    problems.stop()
+    return TrainingPlan(config, registry, dataset, validation, recipe, runs)
+
+
+def _registry(config: TrainConfig, problems: Problems) -> Registry:
+    try:
+        return Registry(list(config.plugins), config.base, config.place)
+    except AuditError as error:
+        problems.add(str(error))
+        problems.stop()
+        raise
+
+
+def _check_twice(config: TrainConfig, problems: Problems) -> None:
+    for key, values in (
+        ("strategies", [combination.called for combination in config.strategies]),
+        ("seeds", [str(seed) for seed in config.seeds]),
+        ("plugins", list(config.plugins)),
+    ):
+        for number, value in enumerate(values):
+            first = values.index(value)
+            if first != number:
+                way_out = "; give one of them another name with as:" if key == "strategies" else ""
+                problems.add(f"{config.place(f'{key}[{number}]')}: found the same as {key}[{first}]; allowed: once{way_out}")
+
+
+def _recipe(config: TrainConfig, problems: Problems) -> Recipe | None:
+    name = config.recipe.use
+    if name not in RECIPES:
+        at = "recipe.use" if config.recipe.options else "recipe"
+        problems.add(f"{config.place(at)}: found {show(name)}; allowed: {', '.join(RECIPES)}{nearest(name, RECIPES)}")
+        return None
+    try:
+        made: Recipe = Options(Recipe).make(asdict(RECIPES[name]) | config.recipe.options, config.base)
+    except Refused as refused:
+        _tell(refused, "recipe", config, problems)
+        return None
+    return made
+
+
+def _tell(refused: Refused, path: str, config: TrainConfig, problems: Problems) -> None:
+    for at, message in refused.messages.items():
+        whole = join(path, at) if at else path
+        problems.add(f"{config.key_place(whole) if message.startswith('unknown') else config.place(whole)}: {message}")
+
+
+def _check_split(config: TrainConfig, registry: Registry, dataset: Dataset | None, problems: Problems) -> None:
+    """Training on whatever split is the default would train on the test split."""
+    if dataset is not None and "split" in registry.options("datasets", dataset.name).fields:
+        for key, options in (("dataset", config.dataset.options), ("validation", config.validation)):
+            if isinstance(options, dict) and "split" not in options:
+                problems.add(f"{config.place(key)}: split is missing; say which part of {dataset.name} is meant")
+
+
+def _validation(config: TrainConfig, registry: Registry, problems: Problems) -> Dataset | None:
+    """The data set of the validation, if it is not a share of the training patients: the options that differ."""
+    if not isinstance(config.validation, dict):
+        return None
+    said = config.validation
+    own = {} if "use" in said else config.dataset.options
+    use = Use.model_validate({"use": config.dataset.use, **own, **said})
+    built: Dataset | None = registry.build("datasets", use, "validation", config, problems)
+    return built
+
+
+def _strategies(config: TrainConfig, registry: Registry, number: int, problems: Problems) -> tuple[Strategy, ...]:
+    combination, path = config.strategies[number], f"strategies[{number}]"
+    own = Use.model_validate({"use": combination.use, **combination.options})
+    built = [registry.build("strategies", own, path, config, problems)]
+    for place, other in enumerate(combination.with_):
+        built.append(registry.build("strategies", other, f"{path}.with[{place}]", config, problems))
+    return tuple(strategy for strategy in built if strategy is not None)
+
+
+def _planned(
+    config: TrainConfig,
+    registry: Registry,
+    classes: tuple[str, ...],
+    strategies: Sequence[tuple[Strategy, ...]],
+    problems: Problems,
+) -> tuple[TrainingRun, ...]:
+    runs: list[TrainingRun] = []
+    families: list[str] = []
+    for number, architecture in enumerate(config.models):
+        path = f"models[{number}]"
+        if not _trainable(config, registry, number, problems):
+            continue
+        pretrained = _pretrained(config, number, problems)
+        for written, built in zip(config.strategies, strategies, strict=True):
+            for seed in config.seeds:
+                told = {"strategy": written.called, "seed": seed, "checkpoint": None, "classes": list(classes)}
+                use = Use.model_validate({"use": architecture.use, **architecture.options, **told})
+                loader = registry.build("models", use, path, config, problems)
+                if loader is None:
+                    return ()  # the same mistakes would be told for every strategy and seed
+                if len(families) == number:
+                    check_files(loader, path, config, problems)
+                    families.append(_unlike(loader.family(), families))
+                name = f"{families[number]}-{written.called}-seed{seed}".replace("/", "_")
+                runs.append(
+                    TrainingRun(
+                        name, config.place(path), loader, architecture, pretrained, written.called, built, written, seed
+                    )
+                )
+    return tuple(runs)
+
+
+def _unlike(family: str, taken: Sequence[str]) -> str:
+    """A name for the folders of an architecture that is listed more than once."""
+    again = sum(other == family or other.startswith(f"{family}.") for other in taken)
+    return f"{family}.{again + 1}" if again else family
+
+
+def _trainable(config: TrainConfig, registry: Registry, number: int, problems: Problems) -> bool:
+    use, path = config.models[number], f"models[{number}]"
+    try:
+        known = registry.options("models", use.use)
+    except AuditError as error:
+        problems.add(f"{config.place(path)}: {error}")
+        return False
+    if "checkpoint" not in known.fields:
+        able = [name for name in registry.all("models") if "checkpoint" in registry.options("models", name).fields]
+        problems.add(f"{config.place(path)}: {use.use} has no weights to train; allowed: {', '.join(able)}")
+        return False
+    wrong = [name for name in SET_BY_TRAINING if name in use.options]
+    for name in wrong:
+        problems.add(f"{config.key_place(join(path, name))}: found {name}; allowed: nothing, it is set by the training")
+    return not wrong
+
+
+def _pretrained(config: TrainConfig, number: int, problems: Problems) -> Path | str | None:
+    said = config.models[number].pretrained
+    if said is None or said == IMAGENET:
+        return said
+    file = config.base / said
+    if not file.is_file():
+        place = config.place(f"models[{number}].pretrained")
+        siblings = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
+        problems.add(f"{place}: found no file {file}; allowed: a checkpoint, or {IMAGENET}{nearest(file.name, siblings)}")
+    return file

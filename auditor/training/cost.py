@@ -1,0 +1,91 @@
+"""What a training would cost: networks, images, steps, bytes, and the time, from one measured step per architecture."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import Unreadable
+from ..estimate import spoken
+from ..pixels import read_prepared
+from . import material as materials
+from .augment import LOTS, as_fed, canvas, vary
+from .config import TrainingPlan, TrainingRun, read
+from .material import Material, Side
+from .start import fresh
+
+MEASURED = 16
+"""Images of the step that is measured, or the recipe's batch where that is smaller."""
+
+
+def describe(path: Path, device: str) -> str:
+    """`auditor plan train.yaml`, as lines for a person; reads two images and trains one step per architecture."""
+    plan = read(path)
+    material = materials.gather(plan)
+    first = {run.loader.family(): run for run in plan.runs}
+    images = plan.recipe.epochs * len(material.training.samples) // plan.recipe.batch * plan.recipe.batch
+    per_image = {family: _seconds_per_image(plan, run, material, device) for family, run in first.items()}
+    seconds = sum(per_image[run.loader.family()] * (images + _validated(plan, material) / 3) for run in plan.runs)
+    reads = _reads(plan, material)
+    rows = {
+        "data": f"{plan.dataset.name}: {material.listed:,} images listed, {len(material.training.samples):,} for training,"
+        f" {len(material.validation.samples):,} for validation, {len(material.quarantined):,} quarantined before reading",
+        "networks": f"{len(plan.runs)}: {len(plan.config.models)} architectures x {len(plan.config.strategies)} strategies x"
+        f" {len(plan.config.seeds)} seeds",
+        "steps": f"{plan.recipe.epochs} epochs of {len(material.training.samples) // plan.recipe.batch} steps of"
+        f" {plan.recipe.batch} images each on {device}; {len(plan.runs) * images:,} images forward and back",
+        "disk": f"{reads * 2 * _area(plan) / 1e6:,.0f} MB of decoded grey pixels until all networks are trained",
+        "time": f"about {spoken(seconds + reads * _seconds_per_read(plan, material))}, from one measured step per architecture",
+    }
+    rare = [f"{name} ({n})" for name, n in zip(material.classes, material.counts.positives, strict=True) if n < 20]
+    lines = [plan.config.title, *(f"  {name:<10}{text}" for name, text in rows.items())]
+    return "\n".join([*lines, *([f"  few positive images: {', '.join(rare)}"] if rare else [])])
+
+
+def _validated(plan: TrainingPlan, material: Material) -> int:
+    return plan.recipe.epochs * len(material.validation.samples)
+
+
+def _reads(plan: TrainingPlan, material: Material) -> int:
+    lenses = {run.loader.preprocessing.recipe for run in plan.runs}
+    return len(lenses) * (len(material.training.samples) + len(material.validation.samples))
+
+
+def _area(plan: TrainingPlan) -> float:
+    """Pixels of a kept image, on the average over the geometries."""
+    sizes = {canvas(run.loader.preprocessing, plan.recipe.augmentation).size for run in plan.runs}
+    return float(np.mean([size * size for size in sizes]))
+
+
+def _seconds_per_image(plan: TrainingPlan, run: TrainingRun, material: Material, device: str) -> float:
+    """Of a forward and a backward pass with augmentation, from the second of two steps on random pixels."""
+    lens, recipe = run.loader.preprocessing, plan.recipe
+    count, side = min(MEASURED, recipe.batch), canvas(run.loader.preprocessing, recipe.augmentation).size
+    network = fresh(replace(run, pretrained=None))[0].to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    criterion = run.strategies[0].loss(material.counts)
+    labels = torch.zeros((count, len(material.classes)), device=device)
+    seconds = 0.0
+    for _ in range(2):
+        unit, lots = torch.rand((count, 1, side, side), device=device), torch.rand((count, LOTS), device=device)
+        started = time.perf_counter()
+        varied = vary(unit, lots, torch.ones(count, dtype=torch.bool, device=device), recipe.augmentation, lens.size)
+        images = as_fed(varied, lens).contiguous(memory_format=torch.channels_last)
+        criterion(network(images), labels).mean().backward()  # type: ignore[no-untyped-call]
+        float(labels.sum())
+        seconds = time.perf_counter() - started
+    return seconds / count
+
+
+def _seconds_per_read(plan: TrainingPlan, material: Material) -> float:
+    side: Side = material.training
+    started = time.perf_counter()
+    for sample in side.samples[:2]:
+        try:
+            read_prepared(side.dataset, sample, plan.runs[0].loader.preprocessing)
+        except Unreadable:
+            continue
+    return (time.perf_counter() - started) / max(len(side.samples[:2]), 1)

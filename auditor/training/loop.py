@@ -1,0 +1,287 @@
+"""One network trained: steps, epochs, validation, and the state from which it goes on as if never interrupted.
+
+Nothing random has a state of its own: the order of the images, their variations, what strategies draw and what dropout draws are
+keyed by seed, epoch and step. What must be kept between epochs is therefore weights and optimiser, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from ..errors import AuditError, ExitCode, PluginError
+from ..model import Preprocessing
+from ..statistics.ranking import auroc
+from ..strategy import ClassCounts, Criterion, Strategy, TrainingBatch
+from .augment import LOTS, as_fed, vary
+from .material import PixelFile, Side
+from .ranks import Ranks
+from .recipe import Recipe
+
+LOOK_EVERY = 16
+"""Steps between two looks at the losses: looking makes a GPU wait."""
+
+Notify = Callable[[str], None]
+
+
+class Diverged(AuditError):
+    """The loss of a network is no longer a number; the other networks are still trained."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class Epoch(NamedTuple):
+    """What an epoch came to: the mean loss, and AUROC on the validation images per class, None where not estimable."""
+
+    number: int
+    loss: float
+    auroc: dict[str, float | None]
+
+    @property
+    def macro(self) -> float | None:
+        """The mean AUROC over the classes that have one."""
+        found = [value for value in self.auroc.values() if value is not None]
+        return float(np.mean(found)) if found else None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all networks of one architecture are trained on: both sides with their pixels, and how."""
+
+    training: Side
+    validation: Side
+    training_pixels: PixelFile
+    validation_pixels: PixelFile
+    classes: tuple[str, ...]
+    counts: ClassCounts
+    lens: Preprocessing
+    recipe: Recipe
+    ranks: Ranks
+    device: str
+
+    @property
+    def batch(self) -> int:
+        """Images of a step over all processes: the recipe's, or all there are."""
+        return min(self.recipe.batch, len(self.training.samples))
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return len(self.training.samples) // self.batch
+
+
+class Training:
+    """One network on its way: weights, criterion and optimiser, moved on an epoch at a time."""
+
+    def __init__(self, network: nn.Module, strategies: Sequence[Strategy], seed: int, setting: Setting) -> None:
+        self.setting, self.strategies, self.seed = setting, strategies, seed
+        self.network = network.to(device=setting.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.criterion: Criterion = strategies[0].loss(setting.counts)
+        if isinstance(self.criterion, nn.Module):
+            self.criterion.to(setting.device)
+        self.weights = [*network.parameters(), *(self.criterion.parameters() if isinstance(self.criterion, nn.Module) else ())]
+        self.optimiser = setting.recipe.make_optimiser(self.weights)
+        self.scaler = torch.amp.GradScaler(setting.device.split(":")[0], enabled=setting.recipe.precision == "float16")
+        labels, counts = setting.training.labels, setting.counts
+        self._drawn = _one(strategies, "sampling", labels, counts)
+        self._spared = _one(strategies, "augmentation", labels, counts)
+
+    def epoch(self, number: int, notify: Notify) -> Epoch:
+        """Train an epoch, the first being 1, and validate; raises Diverged with the step and the images."""
+        setting = self.setting
+        order = self._order(number)
+        lots = _stream(self.seed, number, "variations").random((len(order), LOTS), np.float32)
+        chosen = np.ones(len(order), bool)
+        if self._spared is not None:
+            chosen = _stream(self.seed, number, "spared").random(len(order)) < self._spared[order]
+        if hasattr(self.criterion, "begin_epoch"):
+            self.criterion.begin_epoch(number, setting.recipe.epochs)
+        self.network.train()
+        losses = torch.zeros(setting.steps, device=setting.device)
+        for step, (places, pixels) in enumerate(self._portions(order)):
+            key = _key(self.seed, number, step, setting.ranks.number)
+            torch.manual_seed(key)
+            batch = self._batch(order[places], pixels, lots[places], chosen[places])
+            rate = setting.recipe.rate_at((number - 1) * setting.steps + step, setting.recipe.epochs * setting.steps)
+            losses[step] = self._step(batch, rate, torch.Generator().manual_seed(key))
+            if (step + 1) % LOOK_EVERY == 0 or step + 1 == setting.steps:
+                self._check(losses[: step + 1], number, order)
+            notify(f"epoch {number} of {setting.recipe.epochs}")
+        setting.ranks.average(self.network.buffers())
+        return Epoch(number, float(losses.double().mean()), self._validate())
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Which training image stands at each place of the epoch."""
+        images, draw = len(self.setting.training.samples), _stream(self.seed, epoch, "order")
+        if self._drawn is None:
+            return draw.permutation(images)
+        return draw.choice(images, images, p=self._drawn / self._drawn.sum())
+
+    def _portions(self, order: npt.NDArray[np.int64]) -> Iterator[tuple[slice, npt.NDArray[np.uint16]]]:
+        """This process' places in the epoch, a step at a time, with their pixels read while the step before is computed."""
+        setting, of = self.setting, self.setting.ranks.of
+        starts = range(0, setting.steps * setting.batch, setting.batch)
+        places = [slice(start + setting.ranks.number, start + setting.batch, of) for start in starts]
+
+        def read(part: slice) -> npt.NDArray[np.uint16]:
+            return setting.training_pixels.rows(setting.training.rows[order[part]])
+
+        with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+            coming = reader.submit(read, places[0])
+            for part, following in zip(places, [*places[1:], None], strict=True):
+                pixels = coming.result()
+                if following is not None:
+                    coming = reader.submit(read, following)
+                yield part, pixels
+
+    def _batch(
+        self,
+        numbers: npt.NDArray[np.int64],
+        pixels: npt.NDArray[np.uint16],
+        lots: npt.NDArray[np.float32],
+        chosen: npt.NDArray[np.bool_],
+    ) -> TrainingBatch:
+        setting, device = self.setting, self.setting.device
+        unit = _unit(pixels, device)
+        varied = vary(
+            unit,
+            torch.from_numpy(lots).to(device),
+            torch.from_numpy(chosen).to(device),
+            setting.recipe.augmentation,
+            setting.lens.size,
+        )
+        labels = torch.from_numpy(setting.training.labels[numbers]).to(device)
+        images = as_fed(varied, setting.lens).contiguous(memory_format=torch.channels_last)
+        return TrainingBatch(images, labels.clamp(min=0).float(), labels >= 0)
+
+    def _step(self, batch: TrainingBatch, rate: float, draw: torch.Generator) -> Tensor:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        with self._autocast():
+            batches = [batch]
+            for strategy in self.strategies:
+                batches += strategy.extra(batch, self.network, self.setting.counts, draw)
+        loss = torch.stack([self._loss(part) for part in batches]).sum()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.setting.ranks.add_gradients(self.weights)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return self.setting.ranks.add_up(loss.detach())
+
+    def _loss(self, batch: TrainingBatch) -> Tensor:
+        """This process' part of the mean loss over the known entries of all processes."""
+        with self._autocast():
+            logits = self.network(batch.images)
+        if logits.shape != batch.labels.shape:
+            found, allowed = list(logits.shape), list(batch.labels.shape)
+            raise PluginError(f"the network gives logits {found}; allowed: {allowed}, one per image and class")
+        entries = self.criterion(logits.float(), batch.labels)
+        if entries.ndim == 0:
+            if not bool(batch.known.all()):
+                name = self.strategies[0].name
+                raise PluginError(
+                    f"{name} gives one number for the batch, and some labels are not known; let its loss give one per entry"
+                )
+            return entries / self.setting.ranks.of
+        known = self.setting.ranks.add_up(batch.known.sum())
+        mean: Tensor = torch.where(batch.known, entries, 0.0).sum() / known.clamp(min=1)
+        return mean
+
+    def _autocast(self) -> torch.autocast:
+        precision = self.setting.recipe.precision
+        device = self.setting.device.split(":")[0]
+        return torch.autocast(device, getattr(torch, precision) if precision != "float32" else None, precision != "float32")
+
+    def _check(self, losses: Tensor, epoch: int, order: npt.NDArray[np.int64]) -> None:
+        broken = torch.nonzero(~torch.isfinite(losses))
+        if not len(broken):
+            return
+        step = int(broken[0])
+        rows = order[step * self.setting.batch : (step + 1) * self.setting.batch]
+        named = ", ".join(self.setting.training.samples[row].id for row in rows[:4])
+        raise Diverged(
+            f"the loss is {float(losses[step])} at step {step + 1} of epoch {epoch}, on {len(rows)} images ({named}"
+            f"{', ...' if len(rows) > 4 else ''}); allowed: a finite number; lower the rate of the recipe, or look at the strategy"
+        )
+
+    def _validate(self) -> dict[str, float | None]:
+        logits, labels = self.logits(), self.setting.validation.labels
+        found: dict[str, float | None] = {}
+        for number, name in enumerate(self.setting.classes):
+            known = labels[:, number] >= 0
+            value = auroc(logits[known, number].astype(np.float64), labels[known, number] == 1)
+            found[name] = None if isinstance(value, str) else value
+        return found
+
+    def logits(self) -> npt.NDArray[np.float32]:
+        """Logits [N, K] of the validation images in float32; every image goes through the network once, in one process."""
+        setting, own = self.setting, []
+        self.network.eval()
+        mine = np.array(setting.ranks.share(len(setting.validation.samples)), np.int64)
+        with torch.no_grad():
+            for start in range(0, len(mine), setting.batch):
+                rows = setting.validation.rows[mine[start : start + setting.batch]]
+                images = as_fed(_unit(setting.validation_pixels.rows(rows), setting.device), setting.lens)
+                own.append(self.network(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+        logits = np.empty((len(setting.validation.samples), len(setting.classes)), np.float32)
+        for number, part in enumerate(setting.ranks.gather(np.concatenate(own) if own else logits[:0])):
+            logits[number :: setting.ranks.of] = part
+        return logits
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next epoch depends on, as named tensors."""
+        found = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        if isinstance(self.criterion, nn.Module):
+            found |= {f"criterion.{name}": value for name, value in self.criterion.state_dict().items()}
+        for number, values in self.optimiser.state_dict()["state"].items():
+            found |= {f"optimiser.{number}.{key}": value for key, value in values.items() if isinstance(value, Tensor)}
+        return found
+
+    def restore(self, state: dict[str, Tensor], scaler: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.network.load_state_dict(_under(state, "network."))
+        if isinstance(self.criterion, nn.Module):
+            self.criterion.load_state_dict(_under(state, "criterion."))
+        optimiser = self.optimiser.state_dict()
+        kept: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(state, "optimiser.").items():
+            number, _, key = name.partition(".")
+            kept.setdefault(int(number), {})[key] = value
+        self.optimiser.load_state_dict({**optimiser, "state": kept})
+        if scaler:
+            self.scaler.load_state_dict(scaler)
+
+
+def _one(strategies: Sequence[Strategy], what: str, labels: Any, counts: ClassCounts) -> npt.NDArray[np.float64] | None:
+    """What the only strategy that chooses gives."""
+    found = {strategy.name: getattr(strategy, what)(labels, counts) for strategy in strategies}
+    given = {name: value for name, value in found.items() if value is not None}
+    if len(given) > 1:
+        raise PluginError(f"{' and '.join(given)} both decide on {what}; allowed: one of them")
+    return next(iter(given.values()), None)
+
+
+def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _unit(pixels: npt.NDArray[np.uint16], device: str) -> Tensor:
+    """Stored pixels as float32 in 0..1 on the device."""
+    return torch.from_numpy(pixels).to(device).float().div_(65535)
+
+
+def _key(*parts: object) -> int:
+    return int.from_bytes(hashlib.sha256("|".join(map(str, parts)).encode()).digest()[:8]) >> 1
+
+
+def _stream(seed: int, epoch: int, what: str) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=_key(seed, epoch, what)))
