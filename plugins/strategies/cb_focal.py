@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from auditor import ClassCounts, Criterion, Strategy, hookimpl
 
-from ._weighted import Weighted, at_least, one_sided
+from ._weighted import Weighted, at_least, one_sided, side
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class CbFocal(Strategy):
             total = sum(pair) if self.normalise == "sum1" and not alone else 1.0
             positive.append(pair[0] / total)
             negative.append(pair[1] / total)
-        return Weighted(positive, negative, self.gamma, self.scale)
+        gammas = [self.gamma] * len(counts.classes)
+        return Weighted(side(positive, gammas), side(negative, gammas), self.scale)
 
     def _weight(self, count: int) -> float:
         """(1 - beta)/(1 - beta^count) in float64; expm1 keeps the digits that 1 - beta^count loses for small counts."""
