@@ -46,6 +46,12 @@ class Weighted:
         return two_sided(logits, labels, *self._on[key]) * self._scale
 
 
+def plain(classes: int, scale: float = 1.0) -> Weighted:
+    """Binary cross-entropy, every entry alike."""
+    ones = side([1.0] * classes)
+    return Weighted(ones, ones, scale)
+
+
 def two_sided(logits: Tensor, labels: Tensor, positive: Side, negative: Side) -> Tensor:
     """The loss of every entry, y cost(z) + (1 - y) cost(-z), where the weight w, gamma and margin m are those of its side:
 
