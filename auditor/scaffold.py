@@ -93,7 +93,7 @@ class $Name(Strategy):
 
         def criterion(logits, labels):
             per_class = weights.to(logits).reshape(-1, *[1] * (logits.ndim - 2))
-            return binary_cross_entropy_with_logits(logits, labels, pos_weight=per_class)
+            return binary_cross_entropy_with_logits(logits, labels, pos_weight=per_class, reduction="none")
 
         return criterion
 

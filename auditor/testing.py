@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,40 +20,20 @@ from . import tally as tallies_of
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
 from .batch import Batch
+from .contract import ContractBroken as ContractBroken
+from .contract import check_component, expect, no_trace
 from .dataset import Box, Dataset, Sample
-from .errors import PluginError, Unreadable
+from .errors import PluginError as PluginError
+from .errors import Unreadable
 from .evidence import Evidence
 from .measuring import checked
 from .model import ModelLoader, ScoreTable
 from .network import Cases, Network
 from .section import Section
-from .strategy import ClassCounts, Strategy
+from .strategy_contract import check_strategy as check_strategy
 
 CLASSES = ("Nodule", "Effusion", "Mass")
 HEIGHT, WIDTH = 32, 48
-
-
-class ContractBroken(PluginError):
-    """A plugin does not do what its kind promises."""
-
-
-def _expect(holds: object, message: str) -> None:
-    if not holds:
-        raise ContractBroken(message)
-
-
-def _check_component(component: Any, kind: type) -> None:
-    """What holds for all six kinds: a named, documented, frozen value."""
-    cls = type(component)
-    _expect(isinstance(component, kind), f"{cls.__name__} is not a {kind.__name__}")
-    _expect(isinstance(getattr(cls, "name", None), str) and cls.name, f"{cls.__name__} has no name")
-    _expect(
-        (cls.__doc__ or "").strip().split("\n")[0].endswith("."),
-        f"{cls.__name__} has no docstring whose first line is a sentence",
-    )
-    if dataclasses.is_dataclass(cls):
-        _expect(cls.__dataclass_params__.frozen, f"{cls.__name__} is a dataclass that is not frozen")  # type: ignore[attr-defined]
-        _expect(component == dataclasses.replace(component), f"{cls.__name__} does not equal a copy of itself")
 
 
 # Fixtures whose truth is known: bright squares on a dark field, and a network that adds up brightness.
@@ -128,24 +106,24 @@ def planted_batch(rows: list[int] | None = None, dtype: torch.dtype = torch.floa
 
 def check_dataset(dataset: Dataset, reads: int = 5) -> None:
     """Unique ids, labels per class, boxes of known classes, pixels in 0..1, the same twice over."""
-    _check_component(dataset, Dataset)
+    check_component(dataset, Dataset)
     classes = dataset.classes()
-    _expect(
+    expect(
         isinstance(classes, tuple) and classes and len(set(classes)) == len(classes),
         f"classes() gave {classes!r}, not unique names",
     )
     samples = dataset.index()
-    _expect(samples, "index() lists no sample")
-    _expect(len({s.id for s in samples}) == len(samples), "index() lists an id twice")
-    _expect(samples == dataset.index(), "index() differs from call to call")
+    expect(samples, "index() lists no sample")
+    expect(len({s.id for s in samples}) == len(samples), "index() lists an id twice")
+    expect(samples == dataset.index(), "index() differs from call to call")
     for sample in samples:
-        _expect(isinstance(sample.id, str) and sample.id and sample.patient, f"{sample.id!r} has no id or no patient")
-        _expect(len(sample.labels) == len(classes), f"{sample.id}: {len(sample.labels)} labels for {len(classes)} classes")
-        _expect(set(sample.labels) <= {0, 1, None}, f"{sample.id}: labels are {sample.labels}, not 1, 0 or None")
+        expect(isinstance(sample.id, str) and sample.id and sample.patient, f"{sample.id!r} has no id or no patient")
+        expect(len(sample.labels) == len(classes), f"{sample.id}: {len(sample.labels)} labels for {len(classes)} classes")
+        expect(set(sample.labels) <= {0, 1, None}, f"{sample.id}: labels are {sample.labels}, not 1, 0 or None")
         for box in sample.boxes:
-            _expect(box.label in classes, f"{sample.id}: a box of {box.label!r}, which is not a class")
+            expect(box.label in classes, f"{sample.id}: a box of {box.label!r}, which is not a class")
             sane = all(-1 <= edge <= 2 for edge in (box.left, box.top, box.right, box.bottom))
-            _expect(sane, f"{sample.id}: box edges {box} are not fractions of the image")
+            expect(sane, f"{sample.id}: box edges {box} are not fractions of the image")
     for sample in [s for s in samples if not s.problem][:reads]:
         _check_pixels(dataset, sample)
 
@@ -155,33 +133,31 @@ def _check_pixels(dataset: Dataset, sample: Sample) -> None:
         pixels, again = dataset.read(sample), dataset.read(sample)
     except Unreadable:
         return
-    _expect(
+    expect(
         isinstance(pixels, np.ndarray) and pixels.dtype == np.float32,
         f"{sample.id}: read() gave {type(pixels).__name__}, not float32",
     )
-    _expect(
-        pixels.ndim == 3 and pixels.shape[0] in (1, 3), f"{sample.id}: read() gave shape {pixels.shape}, not [1 or 3, H, W]"
-    )
-    _expect(np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1, f"{sample.id}: pixels are not within 0..1")
-    _expect(np.array_equal(pixels, again), f"{sample.id}: read() differs from call to call")
+    expect(pixels.ndim == 3 and pixels.shape[0] in (1, 3), f"{sample.id}: read() gave shape {pixels.shape}, not [1 or 3, H, W]")
+    expect(np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1, f"{sample.id}: pixels are not within 0..1")
+    expect(np.array_equal(pixels, again), f"{sample.id}: read() differs from call to call")
 
 
 def check_model(loader: ModelLoader) -> None:
     """Declared outputs, audited layers that give maps, the same network twice, and images that do not see each other."""
-    _check_component(loader, ModelLoader)
+    check_component(loader, ModelLoader)
     classes = loader.declared_classes()
-    _expect(classes and len(set(classes)) == len(classes), f"declared_classes() gave {classes!r}, not unique names")
-    _expect(isinstance(loader.digest(), str) and loader.digest() == loader.digest(), "digest() differs from call to call")
+    expect(classes and len(set(classes)) == len(classes), f"declared_classes() gave {classes!r}, not unique names")
+    expect(isinstance(loader.digest(), str) and loader.digest() == loader.digest(), "digest() differs from call to call")
     if isinstance(loader, ScoreTable):
         scores = loader.scores(["no such image"])
-        _expect(
+        expect(
             scores.shape == (1, len(classes)) and np.isnan(scores).all(),
             f"scores() of an unknown image gave {scores}, not a row of NaN",
         )
         return
     first, second = loader.load(), loader.load()
     states = (first.state_dict(), second.state_dict())
-    _expect(all(torch.equal(states[0][key], states[1][key]) for key in states[0]), "load() gives other weights each time")
+    expect(all(torch.equal(states[0][key], states[1][key]) for key in states[0]), "load() gives other weights each time")
     size = loader.preprocessing
     images = torch.rand((3, size.channels, size.size, size.size), generator=torch.Generator().manual_seed(0))
     layers = loader.layers
@@ -189,66 +165,41 @@ def check_model(loader: ModelLoader) -> None:
     network = Network(first, range(len(classes)), {role: name for role, name in chosen.items() if name})
     network.probe(images, classes)
     together, alone = network(images), network(images[1:2])
-    _expect(torch.isfinite(together).all(), "the network gives logits that are not numbers")
-    _expect(
+    expect(torch.isfinite(together).all(), "the network gives logits that are not numbers")
+    expect(
         torch.allclose(together[1:2], alone, rtol=1e-3, atol=1e-3), "an image's logits depend on its companions in the batch"
     )
     extreme = torch.cat([network(images * 1e3), network(images * -1e3)])
-    _expect((extreme < 0).any() or (extreme > 1).any(), "outputs stay within 0..1: return logits, not probabilities")
-
-
-def check_strategy(strategy: Strategy) -> None:
-    """A finite, differentiable, order-free loss that pulls logits towards their labels, also for a class without positives."""
-    _check_component(strategy, Strategy)
-    counts = ClassCounts(("common", "rare", "never"), (600, 20, 0), (400, 980, 1000))
-    criterion = strategy.loss(counts)
-    labels = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]])
-    logits = torch.linspace(-2, 2, 12).reshape(4, 3).requires_grad_()
-    loss = criterion(logits, labels)
-    _expect(loss.ndim == 0 and torch.isfinite(loss), f"the loss is {loss}, not one finite number")
-    (gradient,) = torch.autograd.grad(loss, logits)
-    _expect(torch.isfinite(gradient).all(), "the gradient is not finite")
-    _expect(
-        ((gradient <= 0) | (labels == 0)).all() and ((gradient >= 0) | (labels == 1)).all(),
-        "the gradient pushes away from a label",
-    )
-    order = torch.tensor([2, 0, 3, 1])
-    _expect(torch.allclose(criterion(logits[order], labels[order]), loss), "the loss depends on the order of the batch")
-    for size in (80.0, -80.0):
-        _expect(
-            torch.isfinite(criterion(torch.full_like(labels, size), labels)), f"the loss is not finite at logits of {size:g}"
-        )
-    dense = criterion(logits.detach()[..., None, None].expand(-1, -1, 2, 2), labels[..., None, None].expand(-1, -1, 2, 2))
-    _expect(dense.ndim == 0 and torch.isfinite(dense), "logits [N, K, H, W] are not accepted")
+    expect((extreme < 0).any() or (extreme > 1).any(), "outputs stay within 0..1: return logits, not probabilities")
 
 
 def check_attribution(attribution: Attribution) -> None:
     """One finite map per case, on the side of the evidence, whoever else is in the batch, and no trace on the network."""
-    _check_component(attribution, Attribution)
+    check_component(attribution, Attribution)
     samples = planted_samples()
     images = planted_images(samples)
     network = planted_network(images)
     cases = Cases(torch.tensor([0, 0, 1, 2, 2, 3, 5]), torch.tensor([0, 1, 0, 1, 2, 0, 1]))
-    with _no_trace(network.module):
+    with no_trace(network.module):
         maps = _explained(attribution, network, images, cases)
-    _expect(
+    expect(
         isinstance(maps, Tensor) and maps.ndim == 3 and len(maps) == len(cases.image),
         f"gave {_shape(maps)}, not maps [{len(cases.image)}, h, w]",
     )
-    _expect(torch.isfinite(maps).all(), "gave maps that are not finite")
-    _expect(not maps.requires_grad, "gave maps that still carry a graph")
-    _expect(
+    expect(torch.isfinite(maps).all(), "gave maps that are not finite")
+    expect(not maps.requires_grad, "gave maps that still carry a graph")
+    expect(
         torch.allclose(maps, _explained(attribution, network, images.clone(), cases), rtol=1e-6),
         "gives other maps the second time",
     )
     order = torch.tensor([6, 2, 0, 5, 1, 4, 3])
     turned = _explained(attribution, network, images.clone(), Cases(cases.image[order], cases.target[order]))
-    _expect(torch.allclose(turned, maps[order], rtol=1e-6), "a map depends on the order of the cases")
+    expect(torch.allclose(turned, maps[order], rtol=1e-6), "a map depends on the order of the cases")
     for case in (0, 4):
         one = images[cases.image[case] : cases.image[case] + 1]
         alone = _explained(attribution, network, one, Cases(torch.tensor([0]), cases.target[case : case + 1]))
-        _expect(torch.allclose(alone[0], maps[case], rtol=1e-5, atol=1e-12), "a map depends on the other images of the batch")
-    _expect(not torch.allclose(maps[0], maps[1]), "two classes of one image have the same map")
+        expect(torch.allclose(alone[0], maps[case], rtol=1e-5, atol=1e-12), "a map depends on the other images of the batch")
+    expect(not torch.allclose(maps[0], maps[1]), "two classes of one image have the same map")
     _check_polarity(maps, samples, cases)
 
 
@@ -270,7 +221,7 @@ def _check_polarity(maps: Tensor, samples: tuple[Sample, ...], cases: Cases) -> 
             ] = True
             right += bool(maps[case][inside].mean() > maps[case][~inside].mean())
             boxed += 1
-    _expect(
+    expect(
         right == boxed,
         f"on {boxed - right} of {boxed} planted cases the map is lower on the evidence than elsewhere: polarity or axes are turned",
     )
@@ -278,25 +229,25 @@ def _check_polarity(maps: Tensor, samples: tuple[Sample, ...], cases: Cases) -> 
 
 def check_analysis(analysis: Analysis, attribution: Attribution | None = None) -> None:
     """The metrics it declares, within their bounds, the same for a case whoever else is looked at, tallies that merge."""
-    _check_component(analysis, Analysis)
-    _expect(analysis.metrics, "declares no metric")
+    check_component(analysis, Analysis)
+    expect(analysis.metrics, "declares no metric")
     for metric in analysis.metrics:
-        _expect(metric.says.strip().endswith("."), f"metric {metric.name}: `says` is not a sentence")
+        expect(metric.says.strip().endswith("."), f"metric {metric.name}: `says` is not a sentence")
     unknown = analysis.needs - NEEDS
-    _expect(not unknown, f"needs {sorted(unknown)}; there is {sorted(NEEDS)}")
+    expect(not unknown, f"needs {sorted(unknown)}; there is {sorted(NEEDS)}")
     together = analysis.needs & {"logits", "attribution"} if "overall" in analysis.needs else None
-    _expect(not together, "needs overall, and an image as a whole has no logit and no map")
-    _expect(
+    expect(not together, "needs overall, and an image as a whole has no logit and no map")
+    expect(
         "attribution" not in analysis.needs or attribution is not None, "needs an attribution: give one as the second argument"
     )
     whole = _measured(analysis, attribution, [0, 1, 2, 3, 4, 5])
-    _expect(whole, "measures no case of the planted batch")
+    expect(whole, "measures no case of the planted batch")
     for rows in ([3, 1], [5], [4, 0, 2]):
         for case, values in _measured(analysis, attribution, rows).items():
             for name, value in values.items():
                 other = whole[case][name]
                 same = value == other or (math.isnan(value) and math.isnan(other)) or abs(value - other) < 1e-5
-                _expect(same, f"{name} of {case} depends on the batch: {value:.6g} in one, {other:.6g} in another")
+                expect(same, f"{name} of {case} depends on the batch: {value:.6g} in one, {other:.6g} in another")
     _check_tallies(analysis)
 
 
@@ -338,37 +289,17 @@ def _check_tallies(analysis: Analysis) -> None:
     expected, found = analysis.summarise(whole), analysis.summarise(again)
     for name in expected:
         same = math.isclose(expected[name], found[name], rel_tol=1e-9, abs_tol=1e-12)
-        _expect(same, f"tallies merged from parts give {name} = {found[name]:.6g}, the whole gives {expected[name]:.6g}")
+        expect(same, f"tallies merged from parts give {name} = {found[name]:.6g}, the whole gives {expected[name]:.6g}")
 
 
 def check_section(section: Section, evidence: Evidence) -> None:
     """Renders from this evidence and from evidence with nothing in it, without a script or a name that is not there."""
     from .report import new_environment, section_body
 
-    _check_component(section, Section)
-    _expect(isinstance(section.title, str) and section.title, "has no title")
+    check_component(section, Section)
+    expect(isinstance(section.title, str) and section.title, "has no title")
     for content in (evidence, dataclasses.replace(evidence, summaries=(), comparisons=(), findings=(), gaps=(), pictures=())):
         section_body(new_environment(), type(section), content)
-
-
-@contextmanager
-def _no_trace(module: nn.Module) -> Iterator[None]:
-    """Hooks, gradients, modes, flags and weights are afterwards as they were."""
-    before = _state(module)
-    yield
-    for what, value in _state(module).items():
-        _expect(value == before[what], f"left {what} on the network")
-
-
-def _state(module: nn.Module) -> dict[str, Any]:
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return {
-        "hooks": sum(len(getattr(part, kind, ())) for part in module.modules() for kind in hooks),
-        "gradients": [parameter.grad is not None for parameter in module.parameters()],
-        "requires_grad flags": [parameter.requires_grad for parameter in module.parameters()],
-        "training mode": [part.training for part in module.modules()],
-        "changed weights": [float(value.double().sum()) for value in module.state_dict().values()],
-    }
 
 
 def _shape(value: object) -> str:

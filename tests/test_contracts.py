@@ -58,7 +58,6 @@ def test_an_analysis_keeps_its_contract(cls: Any) -> None:
 
 
 @every("strategies")
-@pytest.mark.filterwarnings("ignore:.*weights of 1 for classes")
 def test_a_strategy_keeps_its_contract(cls: Any) -> None:
     testing.check_strategy(cls())
 

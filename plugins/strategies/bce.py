@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from auditor import ClassCounts, Criterion, Strategy, hookimpl
 
-from ._weighted import Weighted, at_least
+from ._weighted import at_least, plain
 
 
 @dataclass(frozen=True)
 class Bce(Strategy):
-    """Mean binary cross-entropy, every entry alike, times `scale`."""
+    """Binary cross-entropy, every entry alike, times `scale`."""
 
     name: ClassVar[str] = "bce"
 
@@ -23,8 +23,7 @@ class Bce(Strategy):
 
     def loss(self, counts: ClassCounts) -> Criterion:
         """w+ = w- = 1, whatever the counts."""
-        ones = [1.0] * len(counts.classes)
-        return Weighted(ones, ones, scale=self.scale)
+        return plain(len(counts.classes), self.scale)
 
 
 @hookimpl

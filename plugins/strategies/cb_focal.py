@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from auditor import ClassCounts, Criterion, Strategy, hookimpl
 
-from ._weighted import Weighted, at_least, one_sided
+from ._effective import effective_weight
+from ._weighted import Weighted, at_least, one_sided, side
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,12 @@ class CbFocal(Strategy):
         """Weights from the counts of the training set; classes without positives or negatives get 1 and a warning."""
         positive, negative = [], []
         for alone, p, n in zip(one_sided(counts, self.name), counts.positives, counts.negatives, strict=True):
-            pair = (1.0, 1.0) if alone else (self._weight(p), self._weight(n))
+            pair = (1.0, 1.0) if alone else (effective_weight(p, self.beta), effective_weight(n, self.beta))
             total = sum(pair) if self.normalise == "sum1" and not alone else 1.0
             positive.append(pair[0] / total)
             negative.append(pair[1] / total)
-        return Weighted(positive, negative, self.gamma, self.scale)
-
-    def _weight(self, count: int) -> float:
-        """(1 - beta)/(1 - beta^count) in float64; expm1 keeps the digits that 1 - beta^count loses for small counts."""
-        return (1 - self.beta) / -math.expm1(count * math.log(self.beta)) if self.beta else 1.0
+        gammas = [self.gamma] * len(counts.classes)
+        return Weighted(side(positive, gammas), side(negative, gammas), self.scale)
 
 
 @hookimpl

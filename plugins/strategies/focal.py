@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from auditor import ClassCounts, Criterion, Strategy, hookimpl
 
-from ._weighted import Weighted, at_least
+from ._weighted import Weighted, at_least, side
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Focal(Strategy):
         """The same weights for every class, whatever the counts."""
         positive, negative = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
         number = len(counts.classes)
-        return Weighted([positive] * number, [negative] * number, self.gamma, self.scale)
+        gammas = [self.gamma] * number
+        return Weighted(side([positive] * number, gammas), side([negative] * number, gammas), self.scale)
 
 
 @hookimpl

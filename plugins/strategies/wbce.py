@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from auditor import ClassCounts, Criterion, Strategy, hookimpl
 
-from ._weighted import Weighted, at_least, check_shapes, one_sided, weighted
+from ._weighted import Side, Weighted, at_least, beside, one_sided, ready, side, two_sided
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,8 @@ class Wbce(Strategy):
 
     `weights`: "paper" has w+ = N-/(N+ + N-), w- = N+/(N+ + N-). "pos_weight" has w+ = N-/N+, w- = 1: the same ratio, but
     rare classes weigh more against common ones. "batch_pos_weight" takes N-/(N+ + 1e-6) of each batch, as the repository of
-    imba-explain does; a class that lacks either in the batch gets the smallest N-/N+ of the training set.
+    imba-explain does; a class that lacks either in the batch gets the smallest N-/N+ of the training set, and labels that are
+    not known count as negatives.
     """
 
     name: ClassVar[str] = "wbce"
@@ -41,7 +42,7 @@ class Wbce(Strategy):
         if self.weights == "batch_pos_weight":
             known = [weight for weight, alone in zip(positive, sided, strict=True) if not alone]
             return BatchWeighted(len(positive), min(known, default=1.0), self.scale)
-        return Weighted(positive, negative, scale=self.scale)
+        return Weighted(side(positive), side(negative), self.scale)
 
 
 class BatchWeighted:
@@ -51,14 +52,15 @@ class BatchWeighted:
         self._classes, self._otherwise, self._scale = classes, otherwise, scale
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of logits [N, K, ...] and labels [N, K, ...], a scalar."""
+        """The loss of every entry of logits [N, K, ...] and labels [N, K, ...]."""
         import torch
 
-        check_shapes(logits, labels, self._classes)
+        logits, labels = ready(logits, labels, self._classes)
         counted = labels.double().transpose(0, 1).flatten(1)
         positives, negatives = counted.sum(1), (1 - counted).sum(1)
         weights = (negatives / (positives + 1e-6)).where((positives > 0) & (negatives > 0), self._otherwise)
-        return weighted(logits, labels, weights, torch.ones_like(weights)) * self._scale
+        positive, negative = (beside(logits, Side(numbers)) for numbers in (weights, torch.ones_like(weights)))
+        return two_sided(logits, labels, positive, negative) * self._scale
 
 
 @hookimpl
