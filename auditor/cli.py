@@ -117,7 +117,7 @@ def train(written: Path, out: Path | None, resume: bool, device: str, quiet: boo
     from . import progress
     from .training.config import read
 
-    read(written)
+    plan = read(written)
     out = out or default_out(written)
     click.get_current_context().find_root().obj = out
     from .device import choose_device
@@ -125,7 +125,7 @@ def train(written: Path, out: Path | None, resume: bool, device: str, quiet: boo
 
     teller = progress.choose(quiet)
     try:
-        result = go(written, out, resume=resume, device=choose_device(device), progress=teller)
+        result = go(plan, out, resume=resume, device=choose_device(device), progress=teller)
     finally:
         teller.finish()
     for message in result.messages:

@@ -38,7 +38,7 @@ class Use(BaseModel):
             return {"use": value}
         if isinstance(value, dict):
             own = {field.alias or name for name, field in cls.model_fields.items()} - {"options"}
-            said = {key: item for key, item in value.items() if key in own}
+            said = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items() if key in own}
             return {**said, "options": {key: item for key, item in value.items() if key not in own}}
         return value
 

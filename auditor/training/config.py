@@ -14,7 +14,7 @@ from ..dataset import Dataset
 from ..errors import AuditError, nearest
 from ..model import ModelLoader
 from ..options import Options, Refused
-from ..problems import Problems, join, show
+from ..problems import Places, Problems, join, show
 from ..registry import Registry
 from ..strategy import Strategy
 from ..validate import check_files
@@ -99,9 +99,10 @@ def read(path: Path | str) -> TrainingPlan:
     """Everything that train.yaml names, built; raises one ConfigError with a line per mistake."""
     problems = Problems()
     data, places = mapping(path, TrainConfig, problems)
-    config = shaped(TrainConfig, {}, data, places, problems)
-    problems.stop()
-    assert config is not None
+    config = shaped(TrainConfig, {}, data, places, problems) or _what_is_well_written(data, places)
+    if config is None:
+        problems.stop()
+        raise AssertionError("no config, and no problem")
     _check_twice(config, problems)
     registry = _registry(config, problems)
     recipe = _recipe(config, problems)
@@ -112,11 +113,21 @@ def read(path: Path | str) -> TrainingPlan:
         if component is not None:
             check_files(component, at, config, problems)
     strategies = [_strategies(config, registry, number, problems) for number in range(len(config.strategies))]
+    classes = _classes(config, dataset, problems)
+    runs = _planned(config, registry, classes, strategies, problems)
     problems.stop()
     assert recipe is not None
-    runs = _planned(config, registry, tuple(dataset.classes()), strategies, problems)
-    problems.stop()
     return TrainingPlan(config, registry, dataset, validation, recipe, runs)
+
+
+def _what_is_well_written(data: dict[str, Any], places: Places) -> TrainConfig | None:
+    """The file without the keys that are wrong, so that mistakes further inside are told in the same breath."""
+    kept = {**data, "title": "-"}
+    for key in [key for key in kept if key not in ("title", "dataset", "models", "strategies")]:
+        alone = {name: kept[name] for name in ("title", "dataset", "models", "strategies", key) if name in kept}
+        if shaped(TrainConfig, {}, alone, places, Problems()) is None:
+            del kept[key]
+    return shaped(TrainConfig, {}, kept, places, Problems())
 
 
 def _registry(config: TrainConfig, problems: Problems) -> Registry:
@@ -139,6 +150,16 @@ def _check_twice(config: TrainConfig, problems: Problems) -> None:
             if first != number:
                 way_out = "; give one of them another name with as:" if key == "strategies" else ""
                 problems.add(f"{config.place(f'{key}[{number}]')}: found the same as {key}[{first}]; allowed: once{way_out}")
+
+
+def _classes(config: TrainConfig, dataset: Dataset | None, problems: Problems) -> tuple[str, ...]:
+    try:
+        return tuple(dataset.classes()) if dataset is not None else ()
+    except AuditError as error:
+        problems.add(f"{config.place('dataset')}: {error}")
+    except Exception as error:  # it may be a stranger's plugin
+        problems.add(f"{config.place('dataset')}: the plugin failed: {type(error).__name__}: {error}")
+    return ()
 
 
 def _recipe(config: TrainConfig, problems: Problems) -> Recipe | None:
@@ -186,7 +207,16 @@ def _strategies(config: TrainConfig, registry: Registry, number: int, problems: 
     built = [registry.build("strategies", own, path, config, problems)]
     for place, other in enumerate(combination.with_):
         built.append(registry.build("strategies", other, f"{path}.with[{place}]", config, problems))
+        if built[-1] is not None and not _joins(type(built[-1])):
+            able = [name for name, kind in registry.all("strategies").items() if _joins(kind)]
+            found = f"{config.place(f'{path}.with[{place}]')}: found {other.use}, which is a loss and nothing else"
+            problems.add(f"{found}; allowed: strategies that choose, spare or add images: {', '.join(able)}")
     return tuple(strategy for strategy in built if strategy is not None)
+
+
+def _joins(kind: type) -> bool:
+    """Whether a strategy does more than give a loss, so that it can be combined with one."""
+    return any(getattr(kind, method) is not getattr(Strategy, method) for method in ("sampling", "augmentation", "extra"))
 
 
 def _planned(

@@ -22,7 +22,7 @@ from ..trained import CARD, STATE
 from . import material as materials
 from . import record
 from .augment import canvas
-from .config import TrainingPlan, TrainingRun, read
+from .config import TrainingPlan, TrainingRun
 from .loop import Diverged, Setting, Training
 from .material import PixelFile, Side
 from .ranks import Ranks, joined
@@ -42,9 +42,10 @@ class Trained:
     exit_code: ExitCode = ExitCode.COMPLETE
 
 
-def train(path: Path, out: Path, resume: bool = False, device: str = "cpu", progress: Progress | None = None) -> Trained:
-    """Train every network of a train.yaml that is not trained yet; interrupted at any point, `resume` goes on."""
-    plan = read(path)
+def train(
+    plan: TrainingPlan, out: Path, resume: bool = False, device: str = "cpu", progress: Progress | None = None
+) -> Trained:
+    """Train every network of a plan that is not trained yet; interrupted at any point, `resume` goes on."""
     with joined(device) as (ranks, own):
         with locked(out) if ranks.first else nullcontext():
             ranks.wait()
@@ -73,6 +74,7 @@ class _Session:
 
     def run(self) -> Trained:
         """Decode, then train one network after the other."""
+        self._try_starts()
         self._prepare()
         settings = [self._setting(run) for run in self.plan.runs]
         total = sum(setting.steps * setting.recipe.epochs for setting in settings)
@@ -87,6 +89,12 @@ class _Session:
         if self.ranks.first and self.result.exit_code == ExitCode.COMPLETE:
             shutil.rmtree(self.out / PIXELS, ignore_errors=True)
         return self.result
+
+    def _try_starts(self) -> None:
+        """Make every kind of network once, so that a long training does not die of its last one."""
+        for run in {(run.loader.family(), str(run.pretrained), run.place): run for run in self.plan.runs}.values():
+            with _placed(run):
+                fresh(run)
 
     def _prepare(self) -> None:
         """Decode both sides in every geometry that a network needs; leave out what cannot be read."""
