@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from . import yaml_marks
 from .errors import nearest
 from .problems import ENOUGH, Places, Problems, from_pydantic, show
-from .trained import expand
+from .trained import Trained, expand
 
 __all__ = ["AuditConfig", "Draft", "Problems", "Report", "Use", "draft", "read"]
 
@@ -97,11 +97,11 @@ class AuditConfig(Written):
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
     max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
 
-    _trained: tuple[dict[str, Any], ...] = PrivateAttr(default=())
+    _trained: tuple[Trained, ...] = PrivateAttr(default=())
 
     @property
-    def trained(self) -> tuple[dict[str, Any], ...]:
-        """The model.json of each model, in their order, where `models: {from: FOLDER}` names trained networks; else ()."""
+    def trained(self) -> tuple[Trained, ...]:
+        """The folder and model.json of each model, in their order, where `models: {from: FOLDER}` names trained networks; else ()."""
         return self._trained
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from html.parser import HTMLParser
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from .section import Section
 
+CLOCK = "SOURCE_DATE_EPOCH"
 LONG_AGO = datetime(1980, 1, 1)
 """The date of attachments: the same evidence gives the same bytes."""
 
@@ -182,9 +185,10 @@ def write_pdf(html: str, path: Path, results_json: str | None = None) -> None:
             )
         )
     try:
-        data = document.write_pdf(
-            pdf_variant="pdf/ua-1", attachments=attachments, font_config=FontConfiguration(), custom_metadata=False
-        )
+        with _fonts_without_a_date():
+            data = document.write_pdf(
+                pdf_variant="pdf/ua-1", attachments=attachments, font_config=FontConfiguration(), custom_metadata=False
+            )
     except weasyprint.urls.FatalURLFetchingError as error:
         raise OutputError(f"{path}: {error}") from None
     if fetcher.denied:
@@ -226,6 +230,18 @@ def _weasyprint() -> Any:
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = whole_files_only
     return weasyprint
+
+
+@contextmanager
+def _fonts_without_a_date() -> Iterator[None]:
+    """Where HarfBuzz's subsetter is absent fontTools cuts the fonts, and writes the time into them unless it is told one."""
+    before = os.environ.get(CLOCK)
+    os.environ[CLOCK] = before or "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CLOCK]
 
 
 def _cut_tables(page: Any) -> None:

@@ -23,6 +23,7 @@ from .findings import judge
 from .identity import digest, options
 from .ledger import Ledger, Quarantine
 from .observers import ask
+from .origin import met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
 from .statistics.compare import compare
@@ -77,10 +78,12 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore) -> Evidence:
     ]
     accounting = _accounting(plan, account, used)
     models = tuple(_model(model, account) for model in plan.models)
+    training = told(plan)
+    models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
     findings = judge(comparisons, gaps, summaries, models, accounting, plan.metrics(), plan.config.max_quarantine)
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
-    findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
+    findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + met_before(models, cohort) + findings
     return Evidence(
         audit=_audit(plan.config, plan),
         dataset=_dataset(plan, used),

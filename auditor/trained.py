@@ -6,11 +6,12 @@ everything that is known of how they were made. Nothing in it is code.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import ConfigError, nearest
 from .problems import Places, Problems, show
@@ -19,13 +20,21 @@ CARD = "model.json"
 BEST = "model.safetensors"
 LAST = "last.safetensors"
 STATE = "state.safetensors"
+PATIENTS = "patients.json"
 SCHEMA = 1
 
 _NEEDED: Mapping[str, type] = {"use": str, "options": dict, "strategy": dict, "seed": int, "counts": dict}
 
 
-def read_folder(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """(folder, model.json) of every finished network below the folder, in order of name.
+class Trained(NamedTuple):
+    """A finished network: its folder, and its model.json."""
+
+    folder: Path
+    card: Mapping[str, Any]
+
+
+def read_folder(folder: Path) -> list[Trained]:
+    """Every finished network below the folder, in order of name.
 
     Raises ConfigError if there is none, if one is not finished, or if one cannot be understood.
     """
@@ -36,7 +45,7 @@ def read_folder(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     for path, folders, files in os.walk(folder):
         folders.sort()
         if CARD in files:
-            found.append((Path(path), read_card(Path(path) / CARD)))
+            found.append(Trained(Path(path), read_card(Path(path) / CARD)))
         elif STATE in files:
             waiting.append(Path(path).name)
     if waiting:
@@ -63,8 +72,8 @@ def read_card(path: Path) -> dict[str, Any]:
     return card
 
 
-def expand(data: dict[str, Any], places: Places, problems: Problems) -> list[dict[str, Any]]:
-    """Put the networks of `models: {from: FOLDER}` in the place of that line, and give their model.json in order.
+def expand(data: dict[str, Any], places: Places, problems: Problems) -> list[Trained]:
+    """Put the networks of `models: {from: FOLDER}` in the place of that line, and give them in order.
 
     Other keys beside `from` are options that hold for all of them. Nothing is changed where `models` is a list.
     """
@@ -85,7 +94,23 @@ def expand(data: dict[str, Any], places: Places, problems: Problems) -> list[dic
         raise
     shared = {key: value for key, value in models.items() if key != "from"}
     data["models"] = [{**as_use(folder, card), **shared} for folder, card in found]
-    return [card for _, card in found]
+    return found
+
+
+def patient_key(dataset: str, patient: str) -> str:
+    """What a patient of a data set is called in `patients.json`: enough to recognise one, not to name one."""
+    return hashlib.sha256(f"auditor|{dataset}|{patient}".encode()).hexdigest()[:16]
+
+
+def met(network: Trained, dataset: str, patients: Iterable[str]) -> dict[str, int] | None:
+    """How many of these patients the network was trained on, and validated on; None where patients.json is not there."""
+    try:
+        kept = json.loads((network.folder / network.card["patients"]).read_text(encoding="utf-8"))
+        sides = {side: set(kept[side]) for side in ("training", "validation")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    keys = {patient_key(dataset, patient) for patient in patients}
+    return {side: len(keys & names) for side, names in sides.items()}
 
 
 def as_use(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:

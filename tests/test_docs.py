@@ -35,10 +35,24 @@ def test_the_readme_explains_every_exit_code() -> None:
         assert re.search(rf"(\| |, ){code.value}( \||,)", README), code
 
 
+def yaml_of_readme(key: str) -> str:
+    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if f"\n{key}:" in b]
+    return str(block)
+
+
+def test_the_readmes_training_can_be_read_and_plans_every_network(tmp_path: Path) -> None:
+    from auditor.training.config import read
+
+    (tmp_path / "train.yaml").write_text(yaml_of_readme("strategies").replace("/data/nih", str(tmp_path)))
+    plan = read(tmp_path / "train.yaml")
+    assert len(plan.runs) == 2 * 4 * 3
+    assert [combination.called for combination in plan.config.strategies] == ["bce", "wbce", "cb_focal", "bce+mixup"]
+
+
 def test_the_readmes_audit_has_the_shape_that_is_read(tmp_path: Path) -> None:
     from auditor import config
 
-    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if b.startswith("title")]
+    block = yaml_of_readme("reference")
     (tmp_path / "audit.yaml").write_text(block)
     found = config.read(tmp_path / "audit.yaml")
     assert found.reference == "bce"

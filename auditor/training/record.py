@@ -17,7 +17,7 @@ from ..errors import ModelRefused, OutputError
 from ..identity import digest, identity, options
 from ..ledger import publish
 from ..model import Preprocessing
-from ..trained import BEST, CARD, LAST, SCHEMA, STATE
+from ..trained import BEST, CARD, LAST, PATIENTS, SCHEMA, STATE, patient_key
 from .config import TrainingPlan, TrainingRun
 from .loop import Epoch, Training
 from .material import Material
@@ -97,6 +97,15 @@ def finished(folder: Path, told: str) -> bool:
     return (folder / BEST).is_file()
 
 
+def save_patients(out: Path, material: Material) -> None:
+    """Write whom the networks have met, in a form that an audit can compare and nobody can read."""
+    found = {
+        side.name: sorted({patient_key(side.dataset.name, sample.patient) for sample in side.samples})
+        for side in (material.training, material.validation)
+    }
+    publish(out / PATIENTS, json.dumps(found).encode())
+
+
 def _otherwise(folder: Path) -> str:
     return (
         f"{folder}: holds a network that was trained otherwise (train.yaml, data or code have changed since); --resume goes on"
@@ -156,6 +165,7 @@ def _card(
             "use": plan.dataset.name, "options": options(plan.dataset), "training": _side(material, "training"),
             "validation": _side(material, "validation"), "listed": material.listed, "quarantined": len(material.quarantined),
         },
+        "patients": f"../{PATIENTS}",
         "recipe": {"name": plan.config.recipe.use, **asdict(plan.recipe)},
         "epochs": [{**epoch._asdict(), "macro": epoch.macro} for epoch in progress.epochs],
         "best_epoch": progress.best,

@@ -106,6 +106,8 @@ class _Session:
                     self._pixels[side.name, shape.recipe] = pixels
                     found.append((side, pixels))
         self.material = materials.without_unreadable(self.material, found, config.max_quarantine, config.place("dataset"))
+        if self.ranks.first:
+            record.save_patients(self.out, self.material)
         counts, unused = self.material, self.material.quarantined
         self._say(
             f"{counts.listed} images listed: {len(counts.training.samples)} for training, {len(counts.validation.samples)} for"
