@@ -43,7 +43,7 @@ def two_class(logits: torch.Tensor) -> torch.Tensor:
 
 
 def test_inter_class_weights_grow_with_the_root_of_the_positives() -> None:
-    """sqrt(100/225) and sqrt(25/225) are 2/3 and 1/3, their mean 1/2."""
+    """10 and 5 over their mean, 7.5."""
     for label in (0.0, 1.0):
         found = cost(InterWbce(), counts((100, 900), (25, 975)), label)
         assert found == pytest.approx([4 / 3 * math.log(2), 2 / 3 * math.log(2)])
