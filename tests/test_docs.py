@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,12 +62,18 @@ def test_the_readmes_audit_has_the_shape_that_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/**/audit.yaml")), ids=lambda path: path.parent.name)
-def test_every_example_audit_can_be_read_and_its_plugins_know_its_options(path: Path) -> None:
+def test_every_example_audit_can_be_read_and_its_plugins_know_its_options(path: Path, tmp_path: Path) -> None:
     from auditor import config
     from auditor.problems import Problems
 
-    found = config.read(path)
-    registry, problems = Registry(found.plugins, path.parent), Problems()
+    copy = Path(shutil.copytree(path.parent, tmp_path / "example")) / path.name
+    trained = copy.parent / "train-run" / "network"
+    trained.mkdir(parents=True)
+    options = {"architecture": "resnet50"}
+    card = {"schema": 1, "use": "torchvision", "options": options, "strategy": {"name": "bce"}, "seed": 0, "counts": {}}
+    (trained / "model.json").write_text(json.dumps(card))
+    found = config.read(copy)
+    registry, problems = Registry(found.plugins, copy.parent), Problems()
     for kind, uses in {"datasets": [found.dataset], "models": found.models, "analyses": found.analyses}.items():
         for number, use in enumerate(uses):
             registry.build(kind, use, kind if kind == "datasets" else f"{kind}[{number}]", found, problems)

@@ -41,12 +41,32 @@ class Strategies(Section):
             "rows": rows,
             "strategies": len(order),
             "reference": order[0] if order else "none",
+            "trainings": [_training(model, order) for model in ordered_models(evidence) if model.get("training")],
             "counted": any(row["parameters"] != "not recorded" for row in rows),
             "shared": _shared(evidence),
             "classes": _classes(evidence),
             "trained": _trained(evidence),
             "data_notes": list(evidence.dataset.get("notes") or ()),
         }
+
+
+def _training(model: Mapping[str, Any], order: list[str]) -> dict[str, Any]:
+    """How a network was trained, where `auditor train` has written it down."""
+    training = model["training"]
+    parts = [f"{part.get('use')} ({_words(part.get('options') or {}) or 'no options'})" for part in training["strategy"]]
+    recipe, auroc = training.get("recipe") or {}, training.get("validation_auroc")
+    return {
+        "mark": key(str(model["strategy"]), order),
+        "strategy": model["strategy"],
+        "seed": str(model.get("seed", "not recorded")),
+        "family": model.get("family") or "not recorded",
+        "parts": " with ".join(parts),
+        "recipe": f"{recipe.get('name')}: {recipe.get('epochs')} epochs, batches of {recipe.get('batch')}, rate {recipe.get('rate')}",
+        "start": training.get("pretrained") or "drawn from the seed",
+        "images": figure(training["images"]),
+        "best": f"{training.get('best_epoch')} of {recipe.get('epochs')}",
+        "auroc": "not estimable" if auroc is None else f"{auroc:.3f}",
+    }
 
 
 def _layers(layers: Mapping[str, Any]) -> str:
