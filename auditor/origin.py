@@ -35,6 +35,20 @@ def _about(network: Trained, dataset: str, patients: set[str]) -> dict[str, Any]
     }  # fmt: skip
 
 
+def counted(plan: Plan) -> tuple[int, dict[str, int]] | None:
+    """(images, positives per class) that all the networks were trained on; None where they differ or nothing is written."""
+    found = [
+        (
+            network.card["counts"].get("images"),
+            dict(zip(network.card.get("classes", ()), network.card["counts"].get("positives", ()), strict=False)),
+        )
+        for network in plan.config.trained
+    ]
+    if not found or any(other != found[0] for other in found) or not set(plan.classes) <= set(found[0][1]):
+        return None
+    return found[0][0], {name: found[0][1][name] for name in plan.classes}
+
+
 def met_before(models: Sequence[Mapping[str, Any]], cohort: Cohort) -> list[Finding]:
     """An alarm where audited patients were trained on, a note where the networks were chosen on them or nobody can tell."""
     known = [model["training"] for model in models if model["training"] is not None]
@@ -60,6 +74,6 @@ def met_before(models: Sequence[Mapping[str, Any]], cohort: Cohort) -> list[Find
         )
     if len(seen) < len(known):
         findings.append(
-            Finding("note", f"Whether the audited patients were trained on is not known for {len(known) - len(seen)} networks.")
+            Finding("note", f"Whether the audited patients were trained on is not known for {len(known) - len(seen)} of the {len(known)} networks.")
         )
     return findings

@@ -23,7 +23,7 @@ from .findings import judge
 from .identity import digest, options
 from .ledger import Ledger, Quarantine
 from .observers import ask
-from .origin import met_before, told
+from .origin import counted, met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
 from .statistics.compare import compare
@@ -269,7 +269,7 @@ def _dataset(plan: Plan, used: npt.NDArray[np.bool_]) -> dict[str, Any]:
         }
         for k, name in enumerate(plan.classes)
     }
-    train = plan.dataset.train_counts()
+    train = plan.dataset.train_counts() or counted(plan)
     return {
         "use": plan.dataset.name, "options": options(plan.dataset), "classes": list(plan.classes), "counts": counts,
         "images": len(samples), "patients": len({s.patient for s in samples}), "digest": plan.data_digest,
