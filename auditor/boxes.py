@@ -13,6 +13,9 @@ from .dataset import Box
 
 Rounding = Literal["outward", "trunc"]
 
+GRAIN = 1e-6
+"""Edges this close to a pixel border, in pixels, lie on it: 14/48 of an image need not come out as whole pixels."""
+
 
 class Edges(NamedTuple):
     """Pixel columns left..right-1 and rows top..bottom-1."""
@@ -62,7 +65,8 @@ def pixel_edges(box: Box, height: int, width: int, rounding: Rounding = "outward
     >>> pixel_edges(nih, 224, 224)
     Edges(left=49, top=119, right=69, bottom=137)
     """
-    left, right, top, bottom = box.left * width, box.right * width, box.top * height, box.bottom * height
+    sides = (box.left * width, box.right * width, box.top * height, box.bottom * height)
+    left, right, top, bottom = (round(side) if abs(side - round(side)) < GRAIN else side for side in sides)
     if rounding == "trunc":
         return Edges(int(left), int(top), int(right), int(bottom))
     x, y = min(math.floor(left), width - 1), min(math.floor(top), height - 1)

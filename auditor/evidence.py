@@ -38,6 +38,7 @@ class Evidence:
     `audit`: title, reference, attributions, analyses, limit, report options, tool version. `dataset`: name, options, classes,
     counts per class, patients, notes. `models`: one mapping per model (id, strategy, seed, family, loader, classes,
     head, layers, preprocessing, digest, status, error). `metrics`: the Metric declarations by name.
+    `self_test`: {passed, of, failed}, or nothing where it was not taken.
     `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
     """
 
@@ -51,6 +52,7 @@ class Evidence:
     gaps: tuple[Gap, ...]
     accounting: Mapping[str, Any]
     environment: Mapping[str, Any]
+    self_test: Mapping[str, Any] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -85,6 +87,7 @@ class Evidence:
             "gaps": _rows(self.gaps),
             "accounting": self.accounting,
             "environment": self.environment,
+            "self_test": self.self_test,
         }
         return json.dumps(rows, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
@@ -103,6 +106,7 @@ class Evidence:
             gaps=tuple(Gap(**_named(row)) for row in data["gaps"]),
             accounting=data["accounting"],
             environment=data["environment"],
+            self_test=data.get("self_test", {}),
             pictures=tuple(pictures),
         )
 

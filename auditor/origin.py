@@ -74,6 +74,9 @@ def met_before(models: Sequence[Mapping[str, Any]], cohort: Cohort) -> list[Find
         )
     if len(seen) < len(known):
         findings.append(
-            Finding("note", f"Whether the audited patients were trained on is not known for {len(known) - len(seen)} of the {len(known)} networks.")
+            Finding(
+                "note",
+                f"Whether the audited patients were trained on is not known for {len(known) - len(seen)} of the {len(known)} networks.",
+            )
         )
     return findings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -53,8 +53,8 @@ class Accounting(NamedTuple):
     failed: dict[str, str]
 
 
-def gather(plan: Plan, ledger: Ledger, store: PixelStore) -> Evidence:
-    """Everything that results.json says; values are held for one analysis at a time."""
+def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str, Any] | None = None) -> Evidence:
+    """Everything that results.json says; values are held for one analysis at a time. `self_test` is its record, if it was taken."""
     account = _account(plan, ledger)
     used = np.ones(len(plan.samples), bool)
     used[[item.sample for item in account.quarantined]] = False
@@ -83,6 +83,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore) -> Evidence:
     findings = judge(comparisons, gaps, summaries, models, accounting, plan.metrics(), plan.config.max_quarantine)
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
+    findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + met_before(models, cohort) + findings
     return Evidence(
         audit=_audit(plan.config, plan),
@@ -95,6 +96,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore) -> Evidence:
         gaps=tuple(gaps),
         accounting=accounting,
         environment=environment(plan.device),
+        self_test=self_test or {},
         pictures=tuple(_pictures(plan, ledger, store, failures)),
     )
 

@@ -110,6 +110,18 @@ class Accounting(BaseModel):
     boxes: dict[str, Any]
 
 
+class SelfTest(_Strict):
+    """The audit's own path tried on planted truth before anything was measured; `failed` says what came out wrong."""
+
+    passed: int = Field(ge=0)
+    of: int = Field(ge=1)
+    failed: list[str]
+
+
+class NotTaken(_Strict):
+    """No self-test was taken."""
+
+
 class Results(_Strict):
     """Everything the audit found; no number is NaN, and a missing one always says why."""
 
@@ -126,6 +138,7 @@ class Results(_Strict):
     gaps: list[GapRow]
     accounting: Accounting
     environment: dict[str, Any]
+    self_test: SelfTest | NotTaken = NotTaken()
 
 
 def schema() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from . import config as configs
-from . import passes, plan, results
+from . import passes, plan, results, self_test
 from .device import choose_device
 from .errors import AuditError, ExitCode, MissingLibrary, ModelRefused, OutputError
 from .evidence import Evidence
@@ -65,17 +65,26 @@ def run(
             observers = Observers(registry)
             try:
                 ledger.forgive()
+                outcome = self_test.take(tuple(analysis.name for analysis in audit.analyses), audit.device)
+                _block(audit, outcome, ledger)
                 waiting = {model.id: passes.owed(audit, model, ledger) for model in audit.models}
                 _preflight(audit, waiting, store)
                 publish(out / "plan.json", plan.to_json(audit).encode())
                 observers.tell("plan_made", plan=audit)
                 _measure(audit, waiting, ledger, store, out, progress, strict, observers)
-                evidence = results.gather(audit, ledger, store)
+                evidence = results.gather(audit, ledger, store, outcome.as_record())
             finally:
                 store.close()
                 ledger.close()
             _clean(out / "arrays", audit.data_key)
             return _report(audit, evidence, out, registry, observers)
+
+
+def _block(audit: Plan, outcome: self_test.Outcome, ledger: Ledger) -> None:
+    """Units of an analysis that the self-test found wrong are not run."""
+    for unit in audit.units:
+        if unit.analysis is not None and (reason := outcome.blocks(unit.analysis.name)):
+            ledger.fail(unit.key, reason)
 
 
 class Observers:

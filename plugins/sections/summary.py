@@ -62,6 +62,12 @@ def _facts(evidence: Evidence, order: list[str]) -> list[tuple[str, str, str]]:
     lost = len(account.get("quarantined", ()))
     boxed = data.get("boxed_images")
     patients = data.get("patients")
+    test = evidence.self_test
+    tried = (
+        "Self-test",
+        f"{figure(test['passed'])} of {figure(test['of'])}" if test else "not taken",
+        "planted truth recovered by this very installation before anything was measured" if test else "older results",
+    )
     return [
         (
             "Images",
@@ -83,6 +89,7 @@ def _facts(evidence: Evidence, order: list[str]) -> list[tuple[str, str, str]]:
             figure(len(data.get("classes", ()))),
             f"{figure(boxed)} images with boxes" if isinstance(boxed, int) else "boxes not counted",
         ),
+        tried,
     ]
 
 

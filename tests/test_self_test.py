@@ -1,0 +1,209 @@
+"""The self-test passes as things are, and finds each of many ways to be wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from auditor_plugins.analyses import alignment
+from auditor_plugins.analyses.dissection import Dissection
+from auditor_plugins.analyses.performance import Performance
+from auditor_plugins.attributions.gradcam import GradCam
+
+import auditor.batch
+from auditor import ExitCode, passes, plan, results, self_test, thresholds
+from auditor.boxes import Edges, pixel_edges
+from auditor.dataset import Box
+from auditor.network import Network
+from auditor.run import run
+from auditor.statistics.ranking import Ranking
+
+ALL = ("performance", "alignment", "dissection")
+Patch = pytest.MonkeyPatch
+
+
+def failures(*analyses: str) -> dict[str, list[str]]:
+    outcome = self_test.take.__wrapped__(analyses or ALL, "cpu")
+    found: dict[str, list[str]] = {}
+    for analysis, words in outcome.failed:
+        found.setdefault(analysis, []).append(words)
+    return found
+
+
+def test_planted_truth_is_recovered() -> None:
+    outcome = self_test.take(ALL, "cpu")
+    assert outcome.failed == ()
+    assert outcome.passed == outcome.of == len(self_test.checks())
+
+
+def test_only_what_the_audit_uses_is_tried() -> None:
+    few, all_of_them = self_test.take(("performance", "mine"), "cpu"), self_test.take(ALL, "cpu")
+    assert 0 < few.of < all_of_them.of
+    assert few.failed == ()
+
+
+def test_an_edge_on_a_pixel_border_stays_there_however_fractions_round() -> None:
+    """Found by the self-test: 14/48 of an image, less a crop of 8/48, came out a whole pixel further."""
+    box = Box("a", 0.0, 0.0, (14 / 48 - 8 / 48) / (32 / 48), 1.0)
+    assert pixel_edges(box, 32, 32) == Edges(0, 0, 6, 32)
+    assert pixel_edges(Box("a", 0.0, 0.0, 6.001 / 32, 1.0), 32, 32).right == 7
+
+
+def swapped(patch: Patch) -> None:
+    edges = pixel_edges
+
+    def across(box: Box, height: int, width: int, *rest: Any) -> Edges:
+        found = edges(box, height, width, *rest)
+        return Edges(found.top, found.left, found.bottom, found.right)
+
+    patch.setattr(auditor.batch, "pixel_edges", across)
+
+
+def crop_ignored(patch: Patch) -> None:
+    patch.setattr(auditor.batch, "within", lambda box, frame: box)
+
+
+def sign_flipped(patch: Patch) -> None:
+    explain = GradCam.explain
+    patch.setattr(GradCam, "explain", lambda *given: (-explain(*given)).add(1))
+
+
+def outputs_by_position(patch: Patch) -> None:
+    patch.setattr(passes, "Network", lambda module, outputs, layers: Network(module, range(len(outputs)), layers))
+
+
+def ranking_reversed(patch: Patch) -> None:
+    auroc = Ranking.auroc
+    patch.setattr(Ranking, "auroc", lambda self, *given: 1 - auroc(self, *given))
+
+
+def precision_is_auroc(patch: Patch) -> None:
+    patch.setattr(Ranking, "average_precision", Ranking.auroc)
+
+
+def overlaps_exchanged(patch: Patch) -> None:
+    right = alignment.overlaps
+
+    def wrong(*sums: Any) -> dict[str, Any]:
+        found = right(*sums)
+        return {**found, "iobb": found["ior"], "ior": found["iobb"]}
+
+    patch.setattr(alignment, "overlaps", wrong)
+
+
+def maps_not_scaled(patch: Patch) -> None:
+    patch.setattr(alignment, "unit_range", lambda maps: maps)
+
+
+def quantile_from_the_other_end(patch: Patch) -> None:
+    right = thresholds.linear
+    patch.setattr(thresholds, "linear", lambda values, share: right(values, 1 - share))
+
+
+def resolved(**options: Any) -> Callable[[Patch], None]:
+    def wrong(self: Dissection) -> Dissection:
+        other = copy(self)
+        vars(other).update(options)
+        return other
+
+    def change(patch: Patch) -> None:
+        patch.setattr(Dissection, "resolved", wrong)
+
+    return change
+
+
+def odds_upside_down(patch: Patch) -> None:
+    def measure(self: Performance, batch: Any) -> dict[str, Any]:
+        return {"logit": batch.logits.numpy(), "probability": (-batch.logits).sigmoid().numpy()}
+
+    patch.setattr(Performance, "measure", measure)
+
+
+def every_image_a_patient(patch: Patch) -> None:
+    right = results._cohort
+
+    def wrong(made: plan.Plan) -> Any:
+        return replace(right(made), patients=np.arange(len(made.samples)))
+
+    patch.setattr(results, "_cohort", wrong)
+
+
+def nothing_quarantined(patch: Patch) -> None:
+    patch.setattr(results, "_account", lambda *_: results.Accounting([], {}))
+
+
+def image_shifted(patch: Patch) -> None:
+    right = passes.normalise
+    patch.setattr(passes, "normalise", lambda *given: right(*given).roll(1, 3))
+
+
+MUTATIONS: dict[str, tuple[Callable[[Patch], None], set[str]]] = {
+    "rows and columns of the boxes are exchanged": (swapped, {"alignment", "dissection"}),
+    "boxes are not moved into the crop": (crop_ignored, {"alignment", "dissection"}),
+    "the sign of the maps is flipped": (sign_flipped, {"alignment"}),
+    "outputs are matched by position": (outputs_by_position, {"performance", "alignment"}),
+    "scores are ranked upside down": (ranking_reversed, {"performance"}),
+    "average precision is really AUROC": (precision_is_auroc, {"performance"}),
+    "IoBB and IoR are exchanged": (overlaps_exchanged, {"alignment"}),
+    "maps are not scaled to 0..1": (maps_not_scaled, {"alignment"}),
+    "the quantile is taken from the other end": (quantile_from_the_other_end, {"dissection"}),
+    "pixels equal to the threshold are active": (resolved(ties="ge"), {"dissection"}),
+    "holes are counted": (resolved(count_holes=True), {"dissection"}),
+    "probabilities are of absence": (odds_upside_down, {"performance"}),
+    "every image is taken for a patient": (every_image_a_patient, {"alignment"}),
+    "an unreadable image is dropped in silence": (nothing_quarantined, {""}),
+    "images are a pixel beside their boxes": (image_shifted, {"alignment"}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mutate", "blamed"), MUTATIONS.values(), ids=list(MUTATIONS))
+def test_a_mutation_is_caught_and_blamed_on_what_it_spoils(
+    mutate: Callable[[Patch], None], blamed: set[str], monkeypatch: Patch
+) -> None:
+    mutate(monkeypatch)
+    assert set(failures()) == blamed
+
+
+def test_a_failed_check_says_what_was_found_and_what_is_right(monkeypatch: Patch) -> None:
+    overlaps_exchanged(monkeypatch)
+    words = failures("alignment")["alignment"]
+    assert "iobb of a map that shows its finding: found 1, 1, " in words[0]
+    assert ", right is 0.577083, 0.46, 0.43" in words[0]
+
+
+def test_an_analysis_that_fails_the_self_test_is_not_run_and_the_report_opens_with_it(
+    write_audit: Callable[..., Path], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    outcome = self_test.Outcome(3, (("alignment", "iobb of something: found 1, right is 2"),))
+    monkeypatch.setattr(self_test, "take", lambda *_: outcome)
+    ended = run(write_audit(), tmp_path / "out", device="cpu")
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert ended.exit_code == ExitCode.INCOMPLETE
+    assert found["self_test"] == {"passed": 2, "of": 3, "failed": ["alignment: iobb of something: found 1, right is 2"]}
+    assert not [row for row in found["summaries"] if row["analysis"] == "alignment"]
+    assert [row for row in found["summaries"] if row["analysis"] == "performance"]
+    assert any("self-test" in row["text"] for row in found["findings"] if row["kind"] == "alarm")
+    assert "2 of 3" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_next_run_measures_what_the_self_test_no_longer_blocks(
+    write_audit: Callable[..., Path], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(self_test, "take", lambda *_: self_test.Outcome(1, (("alignment", "wrong"),)))
+        run(write_audit(), tmp_path / "out", device="cpu")
+    assert run(write_audit(), tmp_path / "out", device="cpu").exit_code == ExitCode.COMPLETE
+
+
+def test_something_that_raises_fails_the_checks_instead_of_the_audit(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(passes, "run", lambda *_: 1 / 0)
+    outcome = self_test.take.__wrapped__(("performance",), "cpu")
+    assert outcome.passed == 0
+    assert "ZeroDivisionError" in outcome.failed[0][1]
