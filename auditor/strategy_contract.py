@@ -110,7 +110,10 @@ def _check_extra(strategy: Strategy) -> None:
 
 
 def _extra(strategy: Strategy, batch: TrainingBatch, network: nn.Module) -> Sequence[TrainingBatch]:
-    return strategy.extra(batch, network, COUNTS, torch.Generator().manual_seed(5))
+    made = strategy.extra(batch, network, COUNTS, torch.Generator().manual_seed(5))
+    whole = isinstance(made, list | tuple) and all(isinstance(more, TrainingBatch) for more in made)
+    expect(whole, f"extra gave {type(made).__name__}; allowed: a list of TrainingBatch")
+    return made
 
 
 def _batch() -> TrainingBatch:

@@ -20,7 +20,6 @@ from auditor import (
     Preprocessing,
     Sample,
     Section,
-    Strategy,
     Tally,
     testing,
 )
@@ -328,46 +327,6 @@ def test_a_wrong_model_is_caught(fault: str, words: str) -> None:
     testing.check_model(Small(strategy="bce"))
     with pytest.raises(testing.PluginError if fault != "outputs" and fault != "layer" else Exception, match=words):
         testing.check_model(Small(strategy="bce", fault=fault))
-
-
-class PlainLoss(Strategy):
-    """Binary cross-entropy: right."""
-
-    name = "plain"
-
-    def loss(self, counts: Any) -> Any:
-        return torch.nn.functional.binary_cross_entropy_with_logits
-
-
-class Explodes(PlainLoss):
-    """log(sigmoid(z)) without care: infinite at -80."""
-
-    def loss(self, counts: Any) -> Any:
-        return lambda z, y: -(y * z.sigmoid().log() + (1 - y) * (1 - z.sigmoid()).log()).mean()
-
-
-class DividesByNothing(PlainLoss):
-    """Weights by N-/N+ without asking whether N+ is 0."""
-
-    def loss(self, counts: Any) -> Any:
-        weights = torch.tensor(counts.negatives) / torch.tensor(counts.positives)
-        return lambda z, y: (weights * torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="none")).mean()
-
-
-class WrongWay(PlainLoss):
-    """Pushes logits away from their labels."""
-
-    def loss(self, counts: Any) -> Any:
-        return lambda z, y: torch.nn.functional.binary_cross_entropy_with_logits(-z, y)
-
-
-@pytest.mark.parametrize(
-    ("plugin", "words"), [(Explodes, "logits of"), (DividesByNothing, "not finite"), (WrongWay, "away from a label")]
-)
-def test_a_wrong_strategy_is_caught(plugin: type[Strategy], words: str) -> None:
-    testing.check_strategy(PlainLoss())
-    with pytest.raises(ContractBroken, match=words):
-        testing.check_strategy(plugin())
 
 
 class Quiet(Section):

@@ -28,8 +28,8 @@ class AsymmetricAdversarial(Strategy):
     follows the whole cross-entropy, positives and negatives of every class.
 
     Source: Li et al., Analyzing Overfitting under Class Imbalance (arXiv 2102.10365) and its code. Ours: the classification
-    form; the gradient at the image itself, as their random start of length 1e-5 is below the precision of float32; and the
-    gradient of the network in evaluation mode, so that batch statistics stay as they are.
+    form; the gradient at the image itself, as their random start of length 1e-5 is too short to matter; and the network in
+    evaluation mode for it, so that batch statistics stay as they are.
     """
 
     name: ClassVar[str] = "asymmetric_adversarial"
