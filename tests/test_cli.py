@@ -20,7 +20,7 @@ from auditor.catalogue import show_default
 from auditor.cli import main
 
 HEAVY = ("torch", "torchvision", "captum", "monai", "scipy", "numba", "weasyprint", "pydicom", "matplotlib", "PIL")
-COMMANDS = ["run", "validate", "plan", "report", "export", "plugins", "schema", "doctor", "new"]
+COMMANDS = ["run", "train", "validate", "plan", "report", "export", "plugins", "schema", "doctor", "new"]
 Write = Callable[..., Path]
 
 
@@ -99,7 +99,7 @@ def test_all_mistakes_are_printed_one_a_line_without_a_traceback(
 
 def test_one_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(tmp_path / "no.yaml")]) == 2
-    assert capsys.readouterr().err == f"auditor: {tmp_path / 'no.yaml'}: found no file; allowed: an audit.yaml\n"
+    assert capsys.readouterr().err == f"auditor: {tmp_path / 'no.yaml'}: found no file; allowed: a YAML file\n"
 
 
 # run, with a stand-in for the run itself

@@ -138,12 +138,12 @@ GOLDEN: dict[str, tuple[str, list[str]]] = {
         "audit.yaml:1:1: found a %TAG directive; allowed: plain values",
     ]),
     "a tab": ("title: t\ndataset:\n\tuse: planted\n", ["audit.yaml:3:1: found a tab before the text; allowed: spaces"]),
-    "two documents": (LEAST + "---\n" + LEAST, ["audit.yaml:5:1: found a second document; allowed: one audit in a file"]),
+    "two documents": (LEAST + "---\n" + LEAST, ["audit.yaml:5:1: found a second document; allowed: one in a file"]),
     "a list as key": (LEAST + "? [a, b]\n: 1\n", ["audit.yaml:5:3: found a list or a mapping as a key; allowed: a word"]),
     "too deep": (LEAST + f"analyses: {'[' * 1000}{']' * 1000}\n", [
-        "audit.yaml:5:42: found values nested more than 32 deep; an audit needs 5",
+        "audit.yaml:5:42: found values nested more than 32 deep; 5 are enough",
     ]),
-    "too deep without end": ("[" * 100_000, ["audit.yaml:1:33: found values nested more than 32 deep; an audit needs 5"]),
+    "too deep without end": ("[" * 100_000, ["audit.yaml:1:33: found values nested more than 32 deep; 5 are enough"]),
     "yaml's other booleans": (LEAST + "report: {images: no}\n", [
         "audit.yaml:5:18: report.images: found 'no'; allowed: true or false",
     ]),
@@ -234,9 +234,9 @@ def test_what_is_no_yaml_has_its_line_too(text: str, tmp_path: Path, monkeypatch
 def test_a_file_that_cannot_be_text_is_refused(tmp_path: Path) -> None:
     assert mistakes(tmp_path, b"title: a\nb: \xff\n") == ["audit.yaml:2:4: found the byte 0xFF; allowed: UTF-8 text"]
     big = b"#" + b"x" * 2**20
-    assert mistakes(tmp_path, big) == ["audit.yaml:1:1: found more than 1,048,576 bytes; allowed: an audit of at most 1 MiB"]
+    assert mistakes(tmp_path, big) == ["audit.yaml:1:1: found more than 1,048,576 bytes; allowed: at most 1 MiB"]
     for path, found in ((tmp_path, "a folder"), (tmp_path / "none.yaml", "no file")):
-        with pytest.raises(ConfigError, match=f"found {found}; allowed: an audit.yaml"):
+        with pytest.raises(ConfigError, match=f"found {found}; allowed: a YAML file"):
             read(path)
 
 
