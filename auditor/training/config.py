@@ -109,7 +109,7 @@ def read(path: Path | str) -> TrainingPlan:
     recipe = _recipe(config, problems)
     dataset = registry.build("datasets", config.dataset, "dataset", config, problems)
     _check_split(config, registry, dataset, problems)
-    validation = _validation(config, registry, problems)
+    validation = _validation(config, registry, dataset, problems)
     for at, component in (("dataset", dataset), ("validation", validation)):
         if component is not None:
             check_files(component, at, config, problems)
@@ -195,11 +195,11 @@ def _check_split(config: TrainConfig, registry: Registry, dataset: Dataset | Non
                 problems.add(f"{config.place(key)}: split is missing; say which part of {dataset.name} is meant")
 
 
-def _validation(config: TrainConfig, registry: Registry, problems: Problems) -> Dataset | None:
+def _validation(config: TrainConfig, registry: Registry, dataset: Dataset | None, problems: Problems) -> Dataset | None:
     """The data set of the validation, if it is not a share of the training patients: the options that differ."""
-    if not isinstance(config.validation, dict):
-        return None
     said = config.validation
+    if not isinstance(said, dict) or (dataset is None and "use" not in said):
+        return None
     own = {} if "use" in said else config.dataset.options
     use = Use.model_validate({"use": config.dataset.use, **own, **said})
     built: Dataset | None = registry.build("datasets", use, "validation", config, problems)

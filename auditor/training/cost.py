@@ -30,7 +30,9 @@ def describe(path: Path, device: str) -> str:
     batch = min(plan.recipe.batch, len(material.training.samples))
     steps = len(material.training.samples) // batch
     images = plan.recipe.epochs * steps * batch
-    per_image = {kind: _seconds_per_image(plan, run, material, device) for kind, run in {_kind(r): r for r in plan.runs}.items()}
+    per_image = {
+        kind: _seconds_per_image(plan, run, material, device) for kind, run in {_kind(r): r for r in plan.runs}.items()
+    }
     validated = plan.recipe.epochs * len(material.validation.samples)
     forward = {family: min(s for kind, s in per_image.items() if kind[0] == family) / 3 for family, _ in per_image}
     seconds = sum(per_image[_kind(run)] * images + forward[run.loader.family()] * validated for run in plan.runs)
