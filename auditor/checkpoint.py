@@ -148,7 +148,9 @@ def save(path: Path, state_dict: Mapping[str, Tensor], card: Mapping[str, Any]) 
             Path(draft).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise OutputError(f"{path}: the checkpoint cannot be written ({error.strerror})") from error
+        raise OutputError(
+            f"{path}: the checkpoint cannot be written ({error.strerror}); free some space, or choose another folder"
+        ) from error
 
 
 def file_digest(path: Path) -> str:

@@ -23,7 +23,9 @@ STATE = "state.safetensors"
 PATIENTS = "patients.json"
 SCHEMA = 1
 
-_NEEDED: Mapping[str, type] = {"use": str, "options": dict, "strategy": dict, "seed": int, "counts": dict}
+_NEEDED: Mapping[str, type] = {
+    "use": str, "options": dict, "strategy": dict, "seed": int, "classes": list, "counts": dict,
+}  # fmt: skip
 
 
 class Trained(NamedTuple):
@@ -49,8 +51,10 @@ def read_folder(folder: Path) -> list[Trained]:
         elif STATE in files:
             waiting.append(Path(path).name)
     if waiting:
+        named = ", ".join(sorted(waiting)[:3]) + (", ..." if len(waiting) > 3 else "")
         raise ConfigError(
-            f"{len(waiting)} networks are not finished ({', '.join(sorted(waiting)[:3])}): auditor train --resume"
+            f"{len(waiting)} networks are not finished ({named}): auditor train --resume goes on with them; delete the folders"
+            " of those that are not to be audited"
         )
     if not found:
         raise ConfigError(f"found no {CARD} in {folder} or below it; allowed: what `auditor train` has written")
@@ -69,6 +73,9 @@ def read_card(path: Path) -> dict[str, Any]:
     for key, kind in _NEEDED.items():
         if not isinstance(card.get(key), kind):
             raise ConfigError(f"{path}: found {show(card.get(key))} as {key}; allowed: what `auditor train` writes there")
+    paths = card.get("paths", [])
+    if not isinstance(card["strategy"].get("name"), str) or any(not isinstance(card["options"].get(p), str) for p in paths):
+        raise ConfigError(f"{path}: its strategy has no name, or a path in it is missing; train the network again")
     return card
 
 
@@ -118,5 +125,7 @@ def as_use(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(card["options"])
     for name in card.get("paths", ()):  # relative to model.json, so that the folder can be moved as a whole
         options[name] = str((folder / options[name]).resolve())
-    known = {"strategy": card["strategy"]["name"], "seed": card["seed"], "checkpoint": str(folder / BEST)}
+    known = {
+        "strategy": card["strategy"]["name"], "seed": card["seed"], "checkpoint": str(folder / BEST), "classes": card["classes"],
+    }  # fmt: skip
     return {"use": card["use"], **options, **known}

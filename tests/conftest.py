@@ -64,6 +64,61 @@ def write_audit(tmp_path: Path) -> AuditWriter:
     return write
 
 
+TRAINABLE = ROOT / "tests" / "plugins_for_tests" / "trainable.py"
+FILM = "preprocessing: {size: 16, channels: 1, mean: [0.2], std: [0.3]}"
+
+TrainingWriter = Callable[..., Path]
+
+
+def trainable(function: str = "plain", more: str = "", film: str = FILM) -> str:
+    """A line under `models:` for one of the networks that the tests train."""
+    options = "{classes: 3, channels: 3}" if "channels: 3" in film else "{classes: 3}"
+    return f"{{use: factory, file: '{TRAINABLE}', function: {function}, options: {options}, {film}{more}}}"
+
+
+@pytest.fixture
+def write_training(tmp_path: Path) -> TrainingWriter:
+    """Writes the train.yaml of one tiny network (24 images of 16 pixels, 2 epochs of 3 steps); keywords replace its lines."""
+
+    def write(folder: Path | None = None, network: str = "plain", **lines: str) -> Path:
+        content = {
+            "title": "Tiny networks",
+            "dataset": "{use: squares, split: train}",
+            "validation": "{split: val, images: 18}",
+            "models": f"[{trainable(network)}]",
+            "strategies": "[bce]",
+            "recipe": "{use: small, epochs: 2, batch: 8, warmup: 2}",
+            "plugins": f"['{TRAINABLE}']",
+            **lines,
+        }
+        path = (folder or tmp_path) / "train.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{key}: {value}\n" for key, value in content.items()))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def trainings(tmp_path: Path) -> Callable[[Path], list[Any]]:
+    """The networks of a train.yaml ready to be trained, an epoch at a time, without writing anything of them."""
+
+    def make(path: Path) -> list[Any]:
+        from auditor.progress import Silence
+        from auditor.training.config import read
+        from auditor.training.loop import Training
+        from auditor.training.ranks import Ranks
+        from auditor.training.start import fresh
+        from auditor.training.train import _Session
+
+        plan = read(path)
+        session = _Session(plan, tmp_path / "pixels-of-tests", Ranks(), "cpu", Silence())
+        session._prepare()
+        return [Training(fresh(run)[0], run.strategies, run.seed, session._setting(run)) for run in plan.runs]
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def evidence() -> Any:
     """A rich example: 4 strategies x 2 seeds x 6 classes with failures, gaps and quarantined images; the numbers are invented."""

@@ -70,7 +70,8 @@ def test_every_example_audit_can_be_read_and_its_plugins_know_its_options(path: 
     trained = copy.parent / "train-run" / "network"
     trained.mkdir(parents=True)
     options = {"architecture": "resnet50"}
-    card = {"schema": 1, "use": "torchvision", "options": options, "strategy": {"name": "bce"}, "seed": 0, "counts": {}}
+    known = {"strategy": {"name": "bce"}, "seed": 0, "classes": ["Hernia"], "counts": {}}
+    card = {"schema": 1, "use": "torchvision", "options": options, **known}
     (trained / "model.json").write_text(json.dumps(card))
     found = config.read(copy)
     registry, problems = Registry(found.plugins, copy.parent), Problems()

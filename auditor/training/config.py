@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from ..config import Use, Written, mapping, shaped
+from ..config import AuditConfig, Use, Written, mapping, shaped
 from ..dataset import Dataset
 from ..errors import AuditError, nearest
 from ..model import ModelLoader
@@ -90,9 +90,10 @@ class TrainingPlan(NamedTuple):
 
 
 def describes_training(path: Path | str) -> bool:
-    """Whether a YAML file is a train.yaml: it has strategies to train, and nothing to contrast them with."""
+    """Whether a YAML file is a train.yaml: it says what only a train.yaml says, and nothing that only an audit.yaml does."""
     data, _ = mapping(path, TrainConfig, Problems())
-    return "strategies" in data and "reference" not in data
+    training, audit = set(TrainConfig.model_fields), set(AuditConfig.model_fields)
+    return bool(data.keys() & (training - audit)) and not data.keys() & (audit - training)
 
 
 def read(path: Path | str) -> TrainingPlan:
@@ -108,7 +109,7 @@ def read(path: Path | str) -> TrainingPlan:
     recipe = _recipe(config, problems)
     dataset = registry.build("datasets", config.dataset, "dataset", config, problems)
     _check_split(config, registry, dataset, problems)
-    validation = _validation(config, registry, problems)
+    validation = _validation(config, registry, dataset, problems)
     for at, component in (("dataset", dataset), ("validation", validation)):
         if component is not None:
             check_files(component, at, config, problems)
@@ -141,9 +142,13 @@ def _registry(config: TrainConfig, problems: Problems) -> Registry:
 
 def _check_twice(config: TrainConfig, problems: Problems) -> None:
     for key, values in (
-        ("strategies", [combination.called for combination in config.strategies]),
+        ("strategies", [_filed(combination.called) for combination in config.strategies]),
         ("seeds", [str(seed) for seed in config.seeds]),
         ("plugins", list(config.plugins)),
+        *(
+            (f"strategies[{number}].with", [other.use for other in combination.with_])
+            for number, combination in enumerate(config.strategies)
+        ),
     ):
         for number, value in enumerate(values):
             first = values.index(value)
@@ -190,11 +195,11 @@ def _check_split(config: TrainConfig, registry: Registry, dataset: Dataset | Non
                 problems.add(f"{config.place(key)}: split is missing; say which part of {dataset.name} is meant")
 
 
-def _validation(config: TrainConfig, registry: Registry, problems: Problems) -> Dataset | None:
+def _validation(config: TrainConfig, registry: Registry, dataset: Dataset | None, problems: Problems) -> Dataset | None:
     """The data set of the validation, if it is not a share of the training patients: the options that differ."""
-    if not isinstance(config.validation, dict):
-        return None
     said = config.validation
+    if not isinstance(said, dict) or (dataset is None and "use" not in said):
+        return None
     own = {} if "use" in said else config.dataset.options
     use = Use.model_validate({"use": config.dataset.use, **own, **said})
     built: Dataset | None = registry.build("datasets", use, "validation", config, problems)
@@ -240,16 +245,25 @@ def _planned(
                 loader = registry.build("models", use, path, config, problems)
                 if loader is None:
                     return ()  # the same mistakes would be told for every strategy and seed
+                if loader.head != "sigmoid":
+                    allowed = "sigmoid, for the losses take every class as a question of its own"
+                    problems.add(f"{config.place(f'{path}.head')}: found {loader.head}; allowed: {allowed}")
+                    return ()
                 if len(families) == number:
                     check_files(loader, path, config, problems)
                     families.append(_unlike(loader.family(), families))
-                name = f"{families[number]}-{written.called}-seed{seed}".replace("/", "_")
+                name = _filed(f"{families[number]}-{written.called}-seed{seed}")
                 runs.append(
                     TrainingRun(
                         name, config.place(path), loader, architecture, pretrained, written.called, built, written, seed
                     )
                 )
     return tuple(runs)
+
+
+def _filed(name: str) -> str:
+    """A name as part of a path."""
+    return name.replace("/", "_")
 
 
 def _unlike(family: str, taken: Sequence[str]) -> str:
@@ -265,9 +279,10 @@ def _trainable(config: TrainConfig, registry: Registry, number: int, problems: P
     except AuditError as error:
         problems.add(f"{config.place(path)}: {error}")
         return False
-    if "checkpoint" not in known.fields:
-        able = [name for name in registry.all("models") if "checkpoint" in registry.options("models", name).fields]
-        problems.add(f"{config.place(path)}: {use.use} has no weights to train; allowed: {', '.join(able)}")
+    if "nothing" not in known.kinds().get("checkpoint", ""):
+        able = [n for n in registry.all("models") if "nothing" in registry.options("models", n).kinds().get("checkpoint", "")]
+        found = f"{use.use}, which cannot be made without a checkpoint (`checkpoint: Path | None`)"
+        problems.add(f"{config.place(path)}: found {found}; allowed: {', '.join(able)}")
         return False
     wrong = [name for name in SET_BY_TRAINING if name in use.options]
     for name in wrong:

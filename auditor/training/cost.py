@@ -1,4 +1,4 @@
-"""What a training would cost: networks, images, steps, bytes, and the time, from one measured step per architecture."""
+"""What a training would cost: networks, images, steps, bytes, and the time, from a measured step."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from ..errors import Unreadable
 from ..estimate import spoken
 from ..pixels import read_prepared
+from ..strategy import Strategy, TrainingBatch
 from . import material as materials
 from .augment import LOTS, as_fed, canvas, vary
 from .config import TrainingPlan, TrainingRun, read
@@ -23,31 +24,38 @@ MEASURED = 16
 
 
 def describe(path: Path, device: str) -> str:
-    """`auditor plan train.yaml`, as lines for a person; reads two images and trains one step per architecture."""
+    """`auditor plan train.yaml`, as lines for a person; reads two images and trains two steps per kind of network."""
     plan = read(path)
     material = materials.gather(plan)
-    first = {run.loader.family(): run for run in plan.runs}
-    images = plan.recipe.epochs * len(material.training.samples) // plan.recipe.batch * plan.recipe.batch
-    per_image = {family: _seconds_per_image(plan, run, material, device) for family, run in first.items()}
-    seconds = sum(per_image[run.loader.family()] * (images + _validated(plan, material) / 3) for run in plan.runs)
+    batch = min(plan.recipe.batch, len(material.training.samples))
+    steps = len(material.training.samples) // batch
+    images = plan.recipe.epochs * steps * batch
+    per_image = {
+        kind: _seconds_per_image(plan, run, material, device) for kind, run in {_kind(r): r for r in plan.runs}.items()
+    }
+    validated = plan.recipe.epochs * len(material.validation.samples)
+    forward = {family: min(s for kind, s in per_image.items() if kind[0] == family) / 3 for family, _ in per_image}
+    seconds = sum(per_image[_kind(run)] * images + forward[run.loader.family()] * validated for run in plan.runs)
     reads = _reads(plan, material)
     rows = {
         "data": f"{plan.dataset.name}: {material.listed:,} images listed, {len(material.training.samples):,} for training,"
         f" {len(material.validation.samples):,} for validation, {len(material.quarantined):,} quarantined before reading",
         "networks": f"{len(plan.runs)}: {len(plan.config.models)} architectures x {len(plan.config.strategies)} strategies x"
         f" {len(plan.config.seeds)} seeds",
-        "steps": f"{plan.recipe.epochs} epochs of {len(material.training.samples) // plan.recipe.batch} steps of"
-        f" {plan.recipe.batch} images each on {device}; {len(plan.runs) * images:,} images forward and back",
+        "steps": f"{plan.recipe.epochs} epochs of {steps} steps of {batch} images each on {device};"
+        f" {len(plan.runs) * images:,} images forward and back",
         "disk": f"{reads * 2 * _area(plan) / 1e6:,.0f} MB of decoded grey pixels until all networks are trained",
-        "time": f"about {spoken(seconds + reads * _seconds_per_read(plan, material))}, from one measured step per architecture",
+        "time": f"about {spoken(seconds + reads * _seconds_per_read(plan, material))}, from a measured step",
     }
     rare = [f"{name} ({n})" for name, n in zip(material.classes, material.counts.positives, strict=True) if n < 20]
     lines = [plan.config.title, *(f"  {name:<10}{text}" for name, text in rows.items())]
     return "\n".join([*lines, *([f"  few positive images: {', '.join(rare)}"] if rare else [])])
 
 
-def _validated(plan: TrainingPlan, material: Material) -> int:
-    return plan.recipe.epochs * len(material.validation.samples)
+def _kind(run: TrainingRun) -> tuple[str, tuple[str, ...]]:
+    """What a step costs depends on: the architecture, and the strategies that make more of a batch."""
+    adding = (strategy.name for strategy in run.strategies if type(strategy).extra is not Strategy.extra)
+    return run.loader.family(), tuple(adding)
 
 
 def _reads(plan: TrainingPlan, material: Material) -> int:
@@ -67,15 +75,19 @@ def _seconds_per_image(plan: TrainingPlan, run: TrainingRun, material: Material,
     count, side = min(MEASURED, recipe.batch), canvas(run.loader.preprocessing, recipe.augmentation).size
     network = fresh(replace(run, pretrained=None))[0].to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     criterion = run.strategies[0].loss(material.counts)
-    labels = torch.zeros((count, len(material.classes)), device=device)
+    labels = (torch.rand((count, len(material.classes)), device=device) < 0.5).float()
     seconds = 0.0
     for _ in range(2):
         unit, lots = torch.rand((count, 1, side, side), device=device), torch.rand((count, LOTS), device=device)
         started = time.perf_counter()
         varied = vary(unit, lots, torch.ones(count, dtype=torch.bool, device=device), recipe.augmentation, lens.size)
         images = as_fed(varied, lens).contiguous(memory_format=torch.channels_last)
-        criterion(network(images), labels).mean().backward()  # type: ignore[no-untyped-call]
-        float(labels.sum())
+        batches = [TrainingBatch(images, labels, torch.ones_like(labels, dtype=torch.bool))]
+        for strategy in run.strategies:
+            batches += strategy.extra(batches[0], network, material.counts, torch.Generator().manual_seed(0))
+        loss = torch.stack([criterion(network(batch.images), batch.labels).mean() for batch in batches]).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        float(loss.detach())
         seconds = time.perf_counter() - started
     return seconds / count
 

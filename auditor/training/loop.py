@@ -25,6 +25,7 @@ from .augment import LOTS, as_fed, vary
 from .material import PixelFile, Side
 from .ranks import Ranks
 from .recipe import Recipe
+from .strategies import blamed, the_one
 
 LOOK_EVERY = 16
 """Steps between two looks at the losses: looking makes a GPU wait."""
@@ -84,15 +85,24 @@ class Training:
     def __init__(self, network: nn.Module, strategies: Sequence[Strategy], seed: int, setting: Setting) -> None:
         self.setting, self.strategies, self.seed = setting, strategies, seed
         self.network = network.to(device=setting.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.criterion: Criterion = strategies[0].loss(setting.counts)
+        with blamed(strategies[0]):
+            self.criterion: Criterion = strategies[0].loss(setting.counts)
         if isinstance(self.criterion, nn.Module):
             self.criterion.to(setting.device)
         self.weights = [*network.parameters(), *(self.criterion.parameters() if isinstance(self.criterion, nn.Module) else ())]
         self.optimiser = setting.recipe.make_optimiser(self.weights)
         self.scaler = torch.amp.GradScaler(setting.device.split(":")[0], enabled=setting.recipe.precision == "float16")
         labels, counts = setting.training.labels, setting.counts
-        self._drawn = _one(strategies, "sampling", labels, counts)
-        self._spared = _one(strategies, "augmentation", labels, counts)
+        self._drawn = the_one(strategies, "sampling", labels, counts)
+        self._spared = the_one(strategies, "augmentation", labels, counts)
+        self._adding = [strategy for strategy in strategies if type(strategy).extra is not Strategy.extra]
+
+    def rehearse(self) -> None:
+        """One step on two images, so that what cannot work is said before hours are spent; the network is used up."""
+        few = np.arange(min(2, len(self.setting.training.samples)))
+        pixels = self.setting.training_pixels.rows(self.setting.training.rows[few])
+        batch = self._batch(few, pixels, np.zeros((len(few), LOTS), np.float32), np.ones(len(few), bool))
+        self._step(batch, self.setting.recipe.rate, torch.Generator().manual_seed(0))
 
     def epoch(self, number: int, notify: Notify) -> Epoch:
         """Train an epoch, the first being 1, and validate; raises Diverged with the step and the images."""
@@ -116,7 +126,7 @@ class Training:
                 self._check(losses[: step + 1], number, order)
             notify(f"epoch {number} of {setting.recipe.epochs}")
         setting.ranks.average(self.network.buffers())
-        return Epoch(number, float(losses.double().mean()), self._validate())
+        return Epoch(number, float(losses.double().mean()), self._validate(number))
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         """Which training image stands at each place of the epoch."""
@@ -168,23 +178,33 @@ class Training:
         self.optimiser.zero_grad(set_to_none=True)
         with self._autocast():
             batches = [batch]
-            for strategy in self.strategies:
-                batches += strategy.extra(batch, self.network, self.setting.counts, draw)
-        loss = torch.stack([self._loss(part) for part in batches]).sum()
+            for strategy in self._adding:
+                with blamed(strategy):
+                    batches += strategy.extra(batch, self.network, self.setting.counts, draw)
+        loss = torch.stack([self._loss(part) for part in self._as_many(batches)]).sum()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.setting.ranks.add_gradients(self.weights)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         return self.setting.ranks.add_up(loss.detach())
 
+    def _as_many(self, batches: list[TrainingBatch]) -> list[TrainingBatch]:
+        """As many batches as the process with the most of them has, as all count together; in the missing ones nothing counts."""
+        if not self._adding or self.setting.ranks.of == 1:
+            return batches
+        missing = max(self.setting.ranks.gather(len(batches))) - len(batches)
+        first = batches[0]
+        return batches + [TrainingBatch(first.images, first.labels, torch.zeros_like(first.known))] * missing
+
     def _loss(self, batch: TrainingBatch) -> Tensor:
         """This process' part of the mean loss over the known entries of all processes."""
         with self._autocast():
             logits = self.network(batch.images)
-        if logits.shape != batch.labels.shape:
-            found, allowed = list(logits.shape), list(batch.labels.shape)
-            raise PluginError(f"the network gives logits {found}; allowed: {allowed}, one per image and class")
-        entries = self.criterion(logits.float(), batch.labels)
+        if not isinstance(logits, Tensor) or logits.shape != batch.labels.shape:
+            found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise PluginError(f"the network gives {found}; allowed: logits {list(batch.labels.shape)}, one per image and class")
+        with blamed(self.strategies[0]):
+            entries = self.criterion(logits.float(), batch.labels)
         if entries.ndim == 0:
             if not bool(batch.known.all()):
                 name = self.strategies[0].name
@@ -213,8 +233,15 @@ class Training:
             f"{', ...' if len(rows) > 4 else ''}); allowed: a finite number; lower the rate of the recipe, or look at the strategy"
         )
 
-    def _validate(self) -> dict[str, float | None]:
+    def _validate(self, epoch: int) -> dict[str, float | None]:
         logits, labels = self.logits(), self.setting.validation.labels
+        broken = np.flatnonzero(~np.isfinite(logits).all(1))
+        if len(broken):
+            raise Diverged(
+                f"after epoch {epoch} the network gives no finite logits for {len(broken)} of {len(logits)} validation images"
+                f" (the first is {self.setting.validation.samples[broken[0]].id}); lower the rate of the recipe, or look at the"
+                " strategy"
+            )
         found: dict[str, float | None] = {}
         for number, name in enumerate(self.setting.classes):
             known = labels[:, number] >= 0
@@ -255,19 +282,12 @@ class Training:
         kept: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(state, "optimiser.").items():
             number, _, key = name.partition(".")
-            kept.setdefault(int(number), {})[key] = value
+            weight = self.weights[int(number)]
+            same = value.shape == weight.shape  # the order in memory decides how a sum is rounded, and a file forgets it
+            kept.setdefault(int(number), {})[key] = torch.empty_like(weight).copy_(value) if same else value
         self.optimiser.load_state_dict({**optimiser, "state": kept})
         if scaler:
             self.scaler.load_state_dict(scaler)
-
-
-def _one(strategies: Sequence[Strategy], what: str, labels: Any, counts: ClassCounts) -> npt.NDArray[np.float64] | None:
-    """What the only strategy that chooses gives."""
-    found = {strategy.name: getattr(strategy, what)(labels, counts) for strategy in strategies}
-    given = {name: value for name, value in found.items() if value is not None}
-    if len(given) > 1:
-        raise PluginError(f"{' and '.join(given)} both decide on {what}; allowed: one of them")
-    return next(iter(given.values()), None)
 
 
 def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -276,7 +296,9 @@ def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _unit(pixels: npt.NDArray[np.uint16], device: str) -> Tensor:
     """Stored pixels as float32 in 0..1 on the device."""
-    return torch.from_numpy(pixels).to(device).float().div_(65535)
+    return (
+        torch.from_numpy(pixels).to(device).float().div_(torch.tensor(65535.0, device=device))
+    )  # a GPU multiplies by 1 / number
 
 
 def _key(*parts: object) -> int:

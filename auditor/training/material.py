@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,7 +108,28 @@ def gather(plan: TrainingPlan) -> Material:
         _side(name, dataset, side, plan, quarantined)
         for name, dataset, side in zip(("training", "validation"), datasets, sides, strict=True)
     ]
+    _check_filled(made, config.place("dataset"))
     return Material(classes, made[0], made[1], sum(map(len, sides)), tuple(quarantined))
+
+
+def _check_filled(sides: Iterable[Side], place: str) -> None:
+    for side in sides:
+        if not side.samples:
+            raise DatasetError(f"{place}: none of the images listed for {side.name} can be used; nothing is left to work with")
+
+
+def described(material: Material) -> Iterator[str]:
+    """How many images there are, and of what there are none, a line each."""
+    training, validation = (len(side.samples) for side in (material.training, material.validation))
+    yield (
+        f"{material.listed} images listed: {training} for training, {validation} for validation,"
+        f" {len(material.quarantined)} quarantined"
+    )
+    for side, so in ((material.training, "cannot be learned"), (material.validation, "has no AUROC to choose epochs by")):
+        for value, word in ((1, "positive"), (0, "negative")):
+            absent = [name for name, column in zip(material.classes, side.labels.T, strict=True) if value not in column]
+            if absent:
+                yield f"no {word} {side.name} image: {', '.join(absent)}; such a class {so}"
 
 
 def _held_out(samples: Sequence[Sample], share: float) -> set[str]:
@@ -167,7 +188,7 @@ class PixelFile:
 def prepare(folder: Path, side: Side, lens: Preprocessing, ranks: Ranks) -> PixelFile:
     """The pixels of a side, decoded now unless they lie in the folder already; the processes share the decoding."""
     path = folder / f"{side.name}-{side.key}-{lens.recipe}.u16"
-    there = ranks.gather(path.with_suffix(".json").exists())[0]
+    there = ranks.gather(path.exists() and path.with_suffix(".json").exists())[0]
     if not there and not _decode(path, side, lens, 1, ranks):
         _decode(path, side, lens, 3, ranks)
     return PixelFile(path, side, lens)
@@ -232,4 +253,5 @@ def without_unreadable(material: Material, found: Sequence[tuple[Side, PixelFile
             f"{place}: {len(quarantined)} of {material.listed} images cannot be used: {reasons}; allowed: a share of {limit:g};"
             " mend them, or raise max_quarantine"
         )
+    _check_filled(kept.values(), place)
     return Material(material.classes, kept["training"], kept["validation"], material.listed, tuple(quarantined))

@@ -12,13 +12,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from ..errors import AuditError, ExitCode
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PATIENCE = timedelta(hours=2)
 """How long the others wait for one process: reading a data set for the first time takes long."""
+
+
+class LeftAlone(AuditError):
+    """Another process of the training has ended; that one says why."""
+
+    exit_code = ExitCode.INCOMPLETE
 
 
 @dataclass(frozen=True)
@@ -40,26 +49,23 @@ class Ranks:
     def wait(self) -> None:
         """Until all processes are here."""
         if self.of > 1:
-            import torch.distributed as dist
-
-            dist.barrier()
+            with _together() as dist:
+                dist.barrier()
 
     def gather(self, own: Any) -> list[Any]:
         """What each process gives, in order of their numbers, for all of them."""
         if self.of == 1:
             return [own]
-        import torch.distributed as dist
-
         found: list[Any] = [None] * self.of
-        dist.all_gather_object(found, own)
+        with _together() as dist:
+            dist.all_gather_object(found, own)
         return found
 
     def add_up(self, values: Tensor) -> Tensor:
         """The sum over the processes, in place."""
         if self.of > 1:
-            import torch.distributed as dist
-
-            dist.all_reduce(values)
+            with _together() as dist:
+                dist.all_reduce(values)
         return values
 
     def add_gradients(self, weights: Iterable[nn.Parameter]) -> None:
@@ -90,6 +96,19 @@ class Ranks:
             flat = self.add_up(torch.cat([tensor.reshape(-1) for tensor in alike]))
             for tensor, part in zip(alike, torch.split(flat, [tensor.numel() for tensor in alike]), strict=True):
                 tensor.copy_(part.view_as(tensor))
+
+
+@contextmanager
+def _together() -> Iterator[ModuleType]:
+    """torch.distributed, whose errors mean that another process is gone."""
+    import torch.distributed as dist
+
+    try:
+        yield dist
+    except RuntimeError as error:
+        raise LeftAlone(
+            "another process of this training has ended or cannot be reached; what it says is the reason"
+        ) from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ class Recipe:
     are left for the next epoch. The learning rate rises over `warmup` steps from `warmup_from` times `rate`, then follows
     the schedule down to `end` times `rate`. `precision` other than float32 is autocast; validation is always float32.
     """
+
+    name: ClassVar[str] = "recipe"
 
     epochs: Count = 50
     batch: Count = 512

@@ -66,6 +66,13 @@ def save_epoch(folder: Path, run: TrainingRun, material: Material, training: Tra
     save(folder / STATE, training.state(), {"training": kept, "scaler": training.scaler.state_dict()})
 
 
+def sweep(folder: Path) -> None:
+    """Take away what a process that was killed while it wrote has left half written."""
+    for name in (BEST, LAST, STATE):
+        for draft in folder.glob(f".{name}.*"):
+            draft.unlink(missing_ok=True)
+
+
 def read_state(folder: Path, told: str, training: Training) -> Progress:
     """Put the training back where the state was written; raises OutputError if it belongs to another training."""
     path = folder / STATE
@@ -78,7 +85,7 @@ def read_state(folder: Path, told: str, training: Training) -> Progress:
         if kept["identity"] != told:
             raise OutputError(_otherwise(folder))
         training.restore(weights, card.get("scaler", {}))
-    except (ModelRefused, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (ModelRefused, LookupError, TypeError, ValueError, RuntimeError) as error:
         why = str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ")
         raise ModelRefused(
             f"{path}: training cannot go on from it: {why}; delete {folder} to train this network again"
@@ -91,6 +98,8 @@ def finished(folder: Path, told: str) -> bool:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return False
+    if not isinstance(card, dict):
         return False
     if card.get("identity") != told:
         raise OutputError(_otherwise(folder))

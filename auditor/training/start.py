@@ -22,7 +22,11 @@ RELATIVES = {"t_densenet": "densenet121"}
 
 def fresh(run: TrainingRun) -> tuple[nn.Module, list[str]]:
     """The network to train, on the CPU, and what a reader should know of where it starts; raises ModelRefused."""
-    network = run.loader.load()
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(run.seed)  # a loader that draws without a seed is given that of the run
+        network = run.loader.load()
     for weight in network.parameters():
         weight.requires_grad_(True)
     if run.pretrained is None:

@@ -6,14 +6,14 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from ..errors import AuditError, ExitCode, OutputError
+from ..errors import AuditError, ConfigError, ExitCode, OutputError, PluginError
 from ..ledger import locked
 from ..log import written_down
 from ..model import Preprocessing
@@ -78,11 +78,14 @@ class _Session:
         self._prepare()
         settings = [self._setting(run) for run in self.plan.runs]
         total = sum(setting.steps * setting.recipe.epochs for setting in settings)
+        self._rehearse(settings)
         self.progress.start(total, self.plan.config.title)
         for run, setting in zip(self.plan.runs, settings, strict=True):
             try:
                 self._train(run, setting)
-            except Diverged as error:
+            except (Diverged, PluginError) as error:
+                if isinstance(error, PluginError) and self.ranks.of > 1:
+                    raise  # the other processes may be waiting in the middle of a step
                 self._say(f"{run.name}: {error}")
                 self.result.exit_code = ExitCode.INCOMPLETE
         self.progress.finish()
@@ -96,6 +99,15 @@ class _Session:
             with _placed(run):
                 fresh(run)
 
+    def _rehearse(self, settings: Sequence[Setting]) -> None:
+        """One step of every architecture with every strategy that is owed: what cannot work is said before anything is trained."""
+        owed = [pair for pair in zip(self.plan.runs, settings, strict=True) if not (self.out / pair[0].name / CARD).exists()]
+        for run, setting in {(run.place, run.strategy): (run, setting) for run, setting in reversed(owed)}.values():
+            with _placed(run), warnings.catch_warnings(), torch.random.fork_rng():
+                warnings.simplefilter("ignore", UserWarning)
+                Training(fresh(run)[0], run.strategies, run.seed, setting).rehearse()
+        self.ranks.wait()
+
     def _prepare(self) -> None:
         """Decode both sides in every geometry that a network needs; leave out what cannot be read."""
         config, found = self.plan.config, []
@@ -108,11 +120,11 @@ class _Session:
         self.material = materials.without_unreadable(self.material, found, config.max_quarantine, config.place("dataset"))
         if self.ranks.first:
             record.save_patients(self.out, self.material)
-        counts, unused = self.material, self.material.quarantined
-        self._say(
-            f"{counts.listed} images listed: {len(counts.training.samples)} for training, {len(counts.validation.samples)} for"
-            f" validation, {len(unused)} quarantined"
-        )
+        for line in materials.described(self.material):
+            self._say(line)
+        batch = min(self.plan.recipe.batch, len(self.material.training.samples))
+        if batch < self.ranks.of:
+            raise ConfigError(f"{config.place('recipe')}: {self.ranks.of} processes cannot share batches of {batch} images")
 
     def _geometries(self, lens: Preprocessing) -> list[tuple[Side, Preprocessing]]:
         return [(self.material.training, canvas(lens, self.plan.recipe.augmentation)), (self.material.validation, lens)]
@@ -130,6 +142,8 @@ class _Session:
         with _placed(run), warnings.catch_warnings(record=True) as warned, torch.random.fork_rng():
             warnings.simplefilter("always", UserWarning)  # strategies tell in this way of classes that they cannot weigh
             network, notes = fresh(run)
+            if self.ranks.first:
+                record.sweep(folder)
             told = record.identity_of(self.plan, run, self.material, network)
             if self.ranks.gather(record.finished(folder, told))[0]:
                 self.progress.advance(setting.steps * setting.recipe.epochs, run.name)
@@ -156,18 +170,20 @@ class _Session:
         for number in range(len(so_far.epochs) + 1, setting.recipe.epochs + 1):
             epoch = training.epoch(number, lambda note: self.progress.advance(1, f"{run.name}, {note}"))
             so_far = so_far.after(epoch)
-            log.info("%s epoch %d: loss %.6g, macro AUROC %s", run.name, number, epoch.loss, _number(epoch.macro))
             if self.ranks.first:
+                log.info("%s epoch %d: loss %.6g, macro AUROC %s", run.name, number, epoch.loss, _number(epoch.macro))
                 record.save_epoch(self.out / run.name, run, self.material, training, told, so_far)
         return so_far
 
     def _report(self, run: TrainingRun, what: str) -> None:
-        log.info("%s: %s", run.name, what)
-        self.result.lines.append(f"{run.name:<40} {what}")
+        if self.ranks.first:
+            log.info("%s: %s", run.name, what)
+            self.result.lines.append(f"{run.name:<40} {what}")
 
     def _say(self, message: str) -> None:
-        log.info("%s", message)
-        self.result.messages.append(message)
+        if self.ranks.first:
+            log.info("%s", message)
+            self.result.messages.append(message)
 
 
 @contextmanager
@@ -179,6 +195,8 @@ def _placed(run: TrainingRun) -> Iterator[None]:
         raise
     except AuditError as error:
         raise type(error)(f"{run.place}: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(f"{run.place}: a batch does not fit into the memory of the GPU; lower batch in the recipe") from error
 
 
 def _number(value: float | None) -> str:
