@@ -6,6 +6,7 @@ everything that is known of how they were made. Nothing in it is code.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -82,7 +83,7 @@ def read_card(path: Path) -> dict[str, Any]:
 def expand(data: dict[str, Any], places: Places, problems: Problems) -> list[Trained]:
     """Put the networks of `models: {from: FOLDER}` in the place of that line, and give them in order.
 
-    Other keys beside `from` are options that hold for all of them. Nothing is changed where `models` is a list.
+    FOLDER may be a pattern (`runs/resnet50-*`). Other keys beside `from` are options that hold for all of them. Nothing is changed where `models` is a list.
     """
     models = data.get("models")
     if not isinstance(models, dict) or "from" not in models:
@@ -94,7 +95,8 @@ def expand(data: dict[str, Any], places: Places, problems: Problems) -> list[Tra
         )
         problems.stop()
     try:
-        found = read_folder(Path(places.file).absolute().parent / str(written))
+        at = Path(places.file).absolute().parent / str(written)
+        found = [network for folder in _matching(at) for network in read_folder(folder)]
     except ConfigError as error:
         problems.add(f"{places.place('models.from')}: {error}")
         problems.stop()
@@ -102,6 +104,17 @@ def expand(data: dict[str, Any], places: Places, problems: Problems) -> list[Tra
     shared = {key: value for key, value in models.items() if key != "from"}
     data["models"] = [{**as_use(folder, card), **shared} for folder, card in found]
     return found
+
+
+def _matching(folder: Path) -> list[Path]:
+    """The folder itself, or the folders of networks that fit it where it is a pattern."""
+    if folder.is_dir() or not any(sign in str(folder) for sign in "*?["):
+        return [folder]
+    found = [Path(name) for name in sorted(glob.glob(str(folder)))]
+    networks = [path for path in found if (path / CARD).exists() or (path / STATE).exists()]
+    if not networks:
+        raise ConfigError(f"found no network that fits {folder}; allowed: folders that `auditor train` has written")
+    return networks
 
 
 def patient_key(dataset: str, patient: str) -> str:
