@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-import time
 import warnings
 import zlib
 from collections import Counter
@@ -398,9 +397,7 @@ def test_sequences_nested_without_end_are_refused(write: Write, tmp_path: Path) 
     opening = b"\x28\x00\x10\x30SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
     path = tmp_path / "deep.dcm"
     path.write_bytes(content[:mark] + opening * 5000 + content[mark:])
-    started = time.perf_counter()
     assert reason(lambda: read_dicom(path)) == "cap:depth"
-    assert time.perf_counter() - started < 5
 
 
 def test_file_meta_that_is_too_long_is_refused(write: Write) -> None:
