@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from . import yaml_marks
+from .claims import Claims
 from .errors import nearest
 from .problems import ENOUGH, Places, Problems, from_pydantic, show
 
-__all__ = ["AuditConfig", "Draft", "Problems", "Report", "Use", "draft", "read"]
+__all__ = ["AuditConfig", "Claims", "Draft", "Problems", "Report", "Use", "draft", "read"]
 
 
 class Use(BaseModel):
@@ -61,6 +62,7 @@ class AuditConfig(BaseModel):
     reference: Annotated[str, Field(min_length=1)]
     attributions: tuple[Use, ...] = ATTRIBUTIONS
     analyses: Annotated[tuple[Use, ...], Field(min_length=1)] = ANALYSES
+    claims: Claims = Claims()
     report: Report = Report()
     plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -122,11 +124,17 @@ def draft(path: Path | str) -> Draft:
     _check_reference(data, places, problems)
     for name in ("attributions", "analyses", "plugins"):
         _check_twice(data.get(name), name, places, problems)
+    claims = data.get("claims")
+    _check_twice(claims.get("primary") if isinstance(claims, dict) else None, "claims.primary", places, problems)
     return Draft(None if len(problems) else config, data, places, problems)
 
 
 def _explain(error: ValidationError, data: dict[str, Any], places: Places, problems: Problems) -> None:
-    known: dict[str, list[str]] = {"": list(AuditConfig.model_fields), "report": list(Report.model_fields)}
+    known: dict[str, list[str]] = {
+        "": list(AuditConfig.model_fields),
+        "claims": list(Claims.model_fields),
+        "report": list(Report.model_fields),
+    }
     earlier = problems.lines()[:ENOUGH]
     for path, message in from_pydantic(error.errors(include_url=False)[:ENOUGH], data, known[""], "key").items():
         holder, _, name = path.rpartition(".")
