@@ -15,14 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auditor import Metric
 from auditor.statistics.clustered import Group, cluster_t, mean_of_means
+from auditor.statistics.compare import compare
+from auditor.statistics.decide import Row, decide
 from auditor.statistics.delong import area_difference, clustered_area, placements
 from auditor.statistics.effect import Drawn, Linear, student_p
 from auditor.statistics.keyed import generator
 from auditor.statistics.pairing import pair
 from auditor.statistics.ranking import Ranking
 from auditor.statistics.resampling import every_network, ratio, resample
-from auditor.statistics.rows import Cohort, Values
+from auditor.statistics.rows import MACRO, Cohort, Comparison, Values
 from auditor.statistics.seeds import crossed, side_of
 from auditor.statistics.signflip import sign_flip
 from auditor.statistics.simultaneous import simultaneous_levels
@@ -271,3 +274,28 @@ def test_a_ranking_of_real_scores_and_its_influence_agree_on_the_area(prediction
     assert isinstance(area, Linear)
     assert area.value == pytest.approx(alone, abs=1e-12)
     assert isinstance(cluster_t([Group(scores, cohort.patients)]), Linear)
+
+
+def test_three_real_networks_are_judged_pair_by_pair_at_a_margin_of_two_hundredths(
+    predictions: tuple[Cohort, list[Values]],
+) -> None:
+    cohort, networks = predictions
+    metric = Metric("auroc", "Ranks.", statistic="auroc", of="logit")
+    rows: list[Row] = []
+    for mine, reference in ((0, 1), (0, 2), (1, 2)):
+        for contrast in compare(metric, [networks[mine]], [networks[reference]], cohort, 0, replicates=448):
+            effect = contrast.pop("effect")  # type: ignore[misc]
+            sides = {"strategy": NETWORKS[mine], "reference": NETWORKS[reference], "family": "several"}
+            rows.append((Comparison("auroc", "performance", None, **sides, **contrast), effect))  # type: ignore[arg-type]
+    judged = decide(rows, ("auroc",), {"auroc": 0.02}, np.unique(cohort.patients), 0)
+    found = {(row.strategy[:3], row.reference[8:11], row.class_name): row for row in judged}
+    overall = [row for row in judged if row.class_name == MACRO]
+    assert [round(row.difference or 0.0, 4) for row in overall] == [0.0077, 0.0166, 0.0089]
+    assert [row.verdict for row in overall] == ["different but negligible", "different", "different but negligible"]
+    assert {(row.claim, row.n_patients) for row in overall} == {("primary", 6187)}
+    assert found["jrz", "mob", "Effusion"].verdict == "equivalent"
+    assert found["jrz", "mob", "Emphysema"].verdict == "different"
+    assert found["jrz", "mob", "Hernia"].verdict == "inconclusive"
+    margins = {row.class_name: row.smallest_margin or 0.0 for row in judged[:14]}
+    assert margins["Effusion"] < 0.01 < 0.02 < margins["Pneumonia"] < margins["Hernia"]
+    assert all((row.joint_low or 0) <= (row.low or 0) < (row.high or 0) <= (row.joint_high or 0) for row in judged)

@@ -30,24 +30,28 @@ def simultaneous_levels(
     `everyone` are the codes of all patients, in order.
     """
     members = [[effect for effect in family if effect.error] for family in families]
+    tables = [_table([_over_patients(effect) for effect in family], everyone) for family in members]
     largest = [np.zeros(replicates) for _ in members]
-    known = [[_over_patients(effect) for effect in family] for family in members]
-    tables = [_table(family, everyone) for family in known]
     for block, start in enumerate(range(0, replicates, BLOCK)):
-        counts = patient_counts(len(everyone), seed, FAMILY, block).astype(np.float64)
-        for place, family in enumerate(members):
-            part = largest[place][start : start + BLOCK]
-            deviations = tables[place] @ counts[:, : len(part)]
-            for row, (effect, inner) in enumerate(zip(family, known[place], strict=True)):
-                if isinstance(inner, Drawn):
-                    deviations[row] = _drawn(inner, start, len(part))
-                if isinstance(effect, Crossed):
-                    noise = generator(seed, f"seeds {place} {row}", block).normal(size=BLOCK)[: len(part)]
-                    share = effect.crossing.seeds
-                    deviations[row] = math.sqrt(1 - share) * deviations[row] + math.sqrt(share) * noise
+        counts = patient_counts(len(everyone), seed, FAMILY, block)[:, : replicates - start].astype(np.float64)
+        for place, (family, table) in enumerate(zip(members, tables, strict=True)):
             if family:
-                np.abs(deviations).max(axis=0, out=part)
+                deviations = table @ counts
+                for row, effect in enumerate(family):
+                    key = (seed, f"seeds of {place}, {row}", block)
+                    deviations[row] = _deviations(effect, deviations[row], start, key)
+                np.abs(deviations).max(axis=0, out=largest[place][start : start + BLOCK])
     return [_level(reach, len(family)) for reach, family in zip(largest, members, strict=True)]
+
+
+def _deviations(effect: Effect, linear: Floats, start: int, key: tuple[int, str, int]) -> Floats:
+    """The deviations of one difference in the resamples from `start` on, in standard errors; `linear` by its influences."""
+    inner = _over_patients(effect)
+    found = _drawn(inner, start, len(linear)) if isinstance(inner, Drawn) else linear
+    if not isinstance(effect, Crossed):
+        return found
+    share = effect.crossing.seeds
+    return math.sqrt(1 - share) * found + math.sqrt(share) * generator(*key).normal(size=len(found))
 
 
 def _over_patients(effect: Effect) -> Linear | Drawn:

@@ -29,7 +29,8 @@ def overall_verdicts(evidence: Evidence) -> list[dict[str, Any]]:
     """A row per overall contrast that has a difference, the primary claims first."""
     order = strategies(evidence)
     rows = [row for row in evidence.comparisons if row.class_name in OVERALL and row.difference is not None]
-    rows.sort(key=lambda row: row.claim != "primary")
+    numbers = list(dict.fromkeys((row.metric, row.attribution) for row in rows))
+    rows.sort(key=lambda row: (row.claim != "primary", numbers.index((row.metric, row.attribution))))
     several = len({row.family for row in rows}) > 1
     return [
         {
@@ -42,8 +43,12 @@ def overall_verdicts(evidence: Evidence) -> list[dict[str, Any]]:
             "difference": row.difference,
             "low": row.joint_low if row.joint_low is not None else row.low,
             "high": row.joint_high if row.joint_high is not None else row.high,
-            "p": "not tested" if row.p_adjusted is None else "< 0.001" if row.p_adjusted < 0.001 else figure(row.p_adjusted),
-            "margin": "not declared" if row.margin is None else figure(row.margin),
+            "p": "not tested"
+            if row.p_adjusted is None
+            else "<\u00a00.001"
+            if row.p_adjusted < 0.001
+            else figure(row.p_adjusted),
+            "margin": "none" if row.margin is None else figure(row.margin),
             "smallest": "not known" if row.smallest_margin is None else figure(row.smallest_margin),
             "verdict": verdict_words(row),
         }
