@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from . import yaml_marks
+from .claims import Claims
 from .errors import nearest
 from .problems import ENOUGH, Places, Problems, from_pydantic, show
 from .trained import Trained, expand
 
-__all__ = ["AuditConfig", "Draft", "Problems", "Report", "Use", "draft", "read"]
+__all__ = ["AuditConfig", "Claims", "Draft", "Problems", "Report", "Use", "draft", "read"]
 
 
 T = TypeVar("T", bound="Written")
@@ -91,6 +92,7 @@ class AuditConfig(Written):
     reference: Annotated[str, Field(min_length=1)]
     attributions: tuple[Use, ...] = ATTRIBUTIONS
     analyses: Annotated[tuple[Use, ...], Field(min_length=1)] = ANALYSES
+    claims: Claims = Claims()
     report: Report = Report()
     plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -127,12 +129,14 @@ def draft(path: Path | str) -> Draft:
     problems = Problems()
     data, places = mapping(path, AuditConfig, problems)
     cards = expand(data, places, problems)
-    config = shaped(AuditConfig, {"report": Report}, data, places, problems)
+    config = shaped(AuditConfig, {"claims": Claims, "report": Report}, data, places, problems)
     if config is not None:
         config._trained = tuple(cards)
     _check_reference(data, places, problems)
     for name in ("attributions", "analyses", "plugins"):
         _check_twice(data.get(name), name, places, problems)
+    claims = data.get("claims")
+    _check_twice(claims.get("primary") if isinstance(claims, dict) else None, "claims.primary", places, problems)
     return Draft(None if len(problems) else config, data, places, problems)
 
 

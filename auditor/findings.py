@@ -1,8 +1,8 @@
 """Judged sentences: what failed, where two sides differ, what the reader must keep in mind.
 
-The general rule for every metric, whatever plugin declared it. It never says that two sides are the same: that takes a margin
-declared beforehand. It never speaks of a training strategy where only networks were measured: the intervals cover other
-patients, not other seeds.
+The general rule for every metric, whatever plugin declared it. It never says that two sides are equivalent unless their
+interval lies within a margin declared beforehand. It never speaks of a training strategy where only networks were measured:
+their intervals cover other patients, not other seeds.
 """
 
 from __future__ import annotations
@@ -20,8 +20,14 @@ from .statistics.rows import IMAGE, MACRO, Comparison, Summary
 MAX_QUARANTINE = 0.005
 Networks = Mapping[tuple[str, str], int]
 """How many networks there are of each (architecture, strategy)."""
-NO_VERDICT = "The interval is not corrected for multiplicity and no verdict is given yet."
-NOT_THE_SAME = "This does not show that they are the same."
+NOT_THE_SAME = "This does not show that they are the same"
+METHODS = {"primary": "Primary claim", "exploratory": "Exploratory"}
+ADJUSTED = {"primary": "Holm", "exploratory": "Benjamini and Hochberg"}
+ENOUGH_SEEDS = 5
+AFTERWARDS = (
+    "The claims in audit.yaml were written or changed after these data had been measured: what they call primary, and their "
+    "margins, were not declared beforehand."
+)
 WHERE = {MACRO: "averaged over the classes", IMAGE: "over whole images"}
 
 
@@ -56,8 +62,10 @@ def judge(
     accounting: Mapping[str, Any],
     metrics: Mapping[str, Metric],
     max_quarantine: float = MAX_QUARANTINE,
+    afterwards: bool = False,
 ) -> list[Finding]:
-    """Alarms, then results, then notes; `models` and `accounting` as in `Evidence`, `max_quarantine` a share of the images.
+    """Alarms, then results, then notes; `models` and `accounting` as in `Evidence`, `max_quarantine` a share of the images,
+    `afterwards` whether the claims were changed after the measurement.
 
     Results are given for the mean over the classes and for whole images; single classes are exploratory and left to the tables.
     """
@@ -67,6 +75,7 @@ def judge(
         *_failures(models, gaps),
         *_quarantine(accounting, max_quarantine),
         *(_result(comparison, networks, metrics) for comparison in headline if comparison.missing is None),
+        *([Finding("note", AFTERWARDS)] if afterwards else ()),
         *_not_contrasted(headline),
         *_seeds(comparisons, networks),
         *_architectures(comparisons),
@@ -116,24 +125,57 @@ def _quarantine(accounting: Mapping[str, Any], limit: float) -> list[Finding]:
 
 def _result(row: Comparison, networks: Networks, metrics: Mapping[str, Metric]) -> Finding:
     assert row.difference is not None
-    what = f"{_with(_spoken(row.metric), row.attribution)}, {WHERE[row.class_name]}"
-    effect = f"{row.strategy} is {_direction(row.difference)} than {row.reference}" if row.difference else "the difference is 0"
-    counts = f"{row.n_cases:,} cases of {row.n_patients:,} patients"
-    if row.low is None or row.high is None:
-        text = f"No interval can be given for {what}: {effect} ({counts})."
-    elif row.low <= 0 <= row.high:
-        interval = f"95 % interval from {_direction(row.low)} to {_direction(row.high)}"
-        text = f"{_sides(row, networks)} cannot be told apart in {what}: {effect} ({interval}; {counts}). "
-        text += f"{NOT_THE_SAME} {NO_VERDICT}"
-    else:
-        near, far = sorted((abs(row.low), abs(row.high)))
-        interval = f"95 % interval {rounded(near)} to {rounded(far)} {'higher' if row.low > 0 else 'lower'}"
-        better = metrics[row.metric].better if row.metric in metrics else "neither"
-        wish = "" if better == "neither" else f"; {better} is better"
-        text = f"{_sides(row, networks)} differ in {what}: {effect} ({interval}; {counts}{wish}). {NO_VERDICT}"
+    text = f"{_opening(row, networks)}: {_numbers(row, metrics)}."
+    text += "".join(f" {sentence}." for sentence in (_strength(row), _limit(row)) if sentence)
     if row.note:
         text += f" Note: {_clause(row.note)}."
     return Finding("result", text, row.metric, row.strategy, row.class_name)
+
+
+def _opening(row: Comparison, networks: Networks) -> str:
+    """Who, in what, and the verdict."""
+    sides, what = _sides(row, networks), f"{_with(_spoken(row.metric), row.attribution)}, {WHERE[row.class_name]}"
+    if row.low is None or row.high is None:
+        return f"No interval can be given for {what}"
+    margin = rounded(row.margin or 0)
+    return {
+        "different": f"{sides} differ in {what}",
+        "different but negligible": f"{sides} differ in {what}, but by less than the margin of {margin}",
+        "equivalent": f"{sides} are equivalent within the margin of {margin} in {what}",
+        "inconclusive": f"{sides} cannot be told apart in {what}",
+    }.get(row.verdict or "", f"No verdict on {what}")
+
+
+def _numbers(row: Comparison, metrics: Mapping[str, Metric]) -> str:
+    effect = (
+        f"{row.strategy} is {_direction(row.difference or 0)} than {row.reference}" if row.difference else "the difference is 0"
+    )
+    counts = f"{row.n_cases:,} cases of {row.n_patients:,} patients"
+    better = metrics[row.metric].better if row.metric in metrics else "neither"
+    wish = f"; {better} is better" if better != "neither" and (row.verdict or "").startswith("different") else ""
+    if row.low is None or row.high is None:
+        return f"{effect} ({counts})"
+    if row.low <= 0 <= row.high:
+        return f"{effect} (95 % interval from {_direction(row.low)} to {_direction(row.high)}; {counts}{wish})"
+    near, far = sorted((abs(row.low), abs(row.high)))
+    interval = f"95 % interval {rounded(near)} to {rounded(far)} {'higher' if row.low > 0 else 'lower'}"
+    return f"{effect} ({interval}; {counts}{wish})"
+
+
+def _strength(row: Comparison) -> str:
+    """How the verdict was reached."""
+    if row.claim is None or row.p_adjusted is None:
+        return ""
+    return f"{METHODS[row.claim]}, p = {rounded(row.p_adjusted)} adjusted by {ADJUSTED[row.claim]}"
+
+
+def _limit(row: Comparison) -> str:
+    """What an inconclusive contrast could have shown at best."""
+    if row.verdict != "inconclusive" or row.smallest_margin is None:
+        return ""
+    best = f"the smallest margin these data could support is {rounded(row.smallest_margin)}"
+    declared = f"the margin is {rounded(row.margin)}" if row.margin else "no margin was declared"
+    return f"{NOT_THE_SAME}: {best}, {declared}"
 
 
 def _sides(comparison: Comparison, networks: Networks) -> str:
@@ -141,6 +183,8 @@ def _sides(comparison: Comparison, networks: Networks) -> str:
     mine, reference = (_count(networks, comparison.family, side) for side in (comparison.strategy, comparison.reference))
     several = len({family for family, _ in networks}) > 1 and " / " not in comparison.family
     kind = f" of architecture {comparison.family}" if several else ""
+    if comparison.about == "strategies":
+        return f"The strategies {comparison.strategy} ({mine} networks) and {comparison.reference} ({reference}){kind}"
     if mine == reference == 1:
         return f"The two networks{kind}"
     return f"The {mine} network{'s' * (mine > 1)} of {comparison.strategy} and the {reference} of {comparison.reference}{kind}"
@@ -175,7 +219,9 @@ def _seeds(comparisons: Sequence[Comparison], networks: Networks) -> list[Findin
         if any(_count(networks, family, strategy) < 2 for family, side in sides if side == strategy)
     ]
     if not single:
-        return [Finding("note", "The intervals cover other patients, not other seeds: the seed variance is not in them yet.")]
+        fewest = min(_count(networks, family, side) for family, side in sides)
+        wide = f" {ENOUGH_SEEDS} or more networks per strategy would make them narrower." if fewest < ENOUGH_SEEDS else ""
+        return [Finding("note", f"The intervals cover other patients and other seeds.{wide}")]
     who = "" if len(single) == len(named) else f" ({_list(single)})"
     return [
         Finding(

@@ -33,6 +33,7 @@ create table if not exists quarantine(
   scope text, sample int, reason text, detail text, primary key(scope, sample)) without rowid;
 create table if not exists summary(unit text, metric text, val real, primary key(unit, metric)) without rowid;
 create table if not exists failure(unit text primary key, error text) without rowid;
+create table if not exists declared(scope text primary key, claims text) without rowid;
 """
 
 
@@ -126,6 +127,16 @@ class Ledger:
             for table in ("chunk", "measured", "gap", "picture", "summary"):
                 db.execute(f"delete from {table} where unit in (select unit from failure)")
             db.execute("delete from failure")
+
+    def declare(self, scope: str, claims: str) -> None:
+        """Keep the claims under which something is measured for the first time; later ones change nothing."""
+        with self._transaction() as db:
+            db.execute("insert or ignore into declared values (?, ?)", (scope, claims))
+
+    def declared(self, scope: str) -> str | None:
+        """The claims under which something was first measured."""
+        row = self._db.execute("select claims from declared where scope=?", (scope,)).fetchone()
+        return None if row is None else str(row[0])
 
     def values(self, unit: str) -> dict[str, Values]:
         """{metric: its values over all chunks, in sample order} of a unit."""

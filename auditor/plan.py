@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from . import __version__
+from . import __version__, claims
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
 from .boxes import usable
@@ -118,7 +118,12 @@ class Plan:
 
     def metrics(self) -> dict[str, Metric]:
         """Every metric that an analysis of this audit declares, by name."""
-        return {metric.name: metric for analysis in self.analyses for metric in analysis.metrics}
+        return declared(self.analyses)
+
+
+def declared(analyses: Iterable[Analysis]) -> dict[str, Metric]:
+    """Every metric that these analyses declare, by name."""
+    return {metric.name: metric for analysis in analyses for metric in analysis.metrics}
 
 
 def make(
@@ -133,6 +138,8 @@ def make(
     for number, analysis in enumerate(analyses):
         _check_analysis(analysis, config.place(f"analyses[{number}]"), problems)
     _check_metric_names(analyses, problems, config.place("analyses"))
+    if len(analyses) == len(config.analyses):
+        claims.check(config, declared(analyses), problems)
     names = [label(attribution) for attribution in attributions]
     for name in sorted({str(name) for name in names if names.count(name) > 1}):
         problems.add(f"{config.place('attributions')}: {name} is listed twice; list an attribution once")

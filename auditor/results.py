@@ -27,6 +27,7 @@ from .origin import counted, met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
 from .statistics.compare import compare
+from .statistics.decide import Row, decide
 from .statistics.rows import IMAGE, MACRO, MODEL, Cohort, Comparison, Summary, Values
 from .statistics.summarise import summarise
 
@@ -61,14 +62,14 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     failures = _failures(plan, ledger, account)
     cohort = _cohort(plan)
     summaries: list[Summary] = []
-    comparisons: list[Comparison] = []
+    contrasts: list[Row] = []
     gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
     for analysis, attribution, units in _by_work(plan.units):
         standing = {unit.model: unit for unit in units if unit.key not in failures}
         values = {model: _of_used(ledger.values(unit.key), used) for model, unit in standing.items()}
         for unit in standing.values():
             summaries += _summaries(plan, ledger, unit, values[unit.model], cohort)
-        comparisons += _comparisons(plan, analysis, attribution, values, cohort)
+        contrasts += _contrasts(plan, analysis, attribution, values, cohort)
         for unit in units:
             gaps += _gaps(plan, ledger, unit, failures.get(unit.key), used)
     gaps += [
@@ -76,17 +77,22 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         for unit in plan.units
         if unit.analysis is None and unit.key in failures
     ]
+    claims = plan.config.claims
+    comparisons = decide(contrasts, claims.primary, claims.margins(), np.unique(cohort.patients), plan.config.seed)
     accounting = _accounting(plan, account, used)
     models = tuple(_model(model, account) for model in plan.models)
     training = told(plan)
     models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
-    findings = judge(comparisons, gaps, summaries, models, accounting, plan.metrics(), plan.config.max_quarantine)
+    afterwards = ledger.declared(plan.data_key) not in (None, claims.text())
+    findings = judge(
+        comparisons, gaps, summaries, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
+    )
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + met_before(models, cohort) + findings
     return Evidence(
-        audit=_audit(plan.config, plan),
+        audit=_audit(plan.config, plan, afterwards),
         dataset=_dataset(plan, used),
         models=models,
         metrics={name: asdict(metric) for name, metric in plan.metrics().items()},
@@ -155,9 +161,9 @@ def _summaries(plan: Plan, ledger: Ledger, unit: Unit, values: dict[str, Values]
         yield Summary(name, *about, MODEL, whole, undefined[name] if whole is None else None, 1)
 
 
-def _comparisons(
+def _contrasts(
     plan: Plan, analysis: Analysis, attribution: Attribution | None, values: dict[str, dict[str, Values]], cohort: Cohort
-) -> Iterator[Comparison]:
+) -> Iterator[Row]:
     """Each strategy against the reference, within one architecture where the reference has it, across otherwise."""
     reference = plan.config.reference
     for family, strategy, mine, base in pairings(plan.models, reference):
@@ -171,13 +177,14 @@ def _comparisons(
             if not all(measured):
                 lost = strategy if not measured[0] else reference
                 why = f"nothing was measured for {lost}"
-                yield Comparison(*about, MACRO, family, strategy, reference, None, None, None, 0, 0, why)
+                yield Comparison(*about, MACRO, family, strategy, reference, None, None, None, 0, 0, why), None
                 continue
             for row in compare(metric, measured[0], measured[1], cohort, plan.config.seed):
+                known = {name: value for name, value in row.items() if name != "effect"}
                 yield Comparison(
                     metric=metric.name, analysis=analysis.name, attribution=label(attribution), family=family,
-                    strategy=strategy, reference=reference, **row,
-                )  # fmt: skip
+                    strategy=strategy, reference=reference, **known,  # type: ignore[arg-type]
+                ), row["effect"]  # fmt: skip
 
 
 def pairings(
@@ -247,11 +254,15 @@ def _model(model: PlannedModel, account: Accounting) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _audit(config: AuditConfig, plan: Plan) -> dict[str, Any]:
+def _audit(config: AuditConfig, plan: Plan, afterwards: bool) -> dict[str, Any]:
     return {
         "title": config.title, "plan": digest(to_json(plan)), "reference": config.reference, "seed": config.seed, "batch": config.batch, "device": plan.device,
         "attributions": [{"use": label(a), "options": options(a)} for a in plan.attributions],
         "analyses": [{"use": a.name, "options": options(a)} for a in plan.analyses],
+        "claims": {
+            "primary": list(config.claims.primary), "margin": {name: size for name, size in config.claims.margins().items() if name in plan.metrics()},
+            "by_default": sorted(set(plan.metrics()) & set(config.claims.margins()) - set(config.claims.margin)), "afterwards": afterwards,
+        },
         "limited": None if len(plan.samples) == plan.available else {"used": len(plan.samples), "available": plan.available},
         "report": {"formats": list(config.report.formats), "images": config.report.images},
         "plugins": [os.path.basename(name) for name in config.plugins],

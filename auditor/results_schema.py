@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .statistics.verdict import Verdict
+
 SCHEMA_ID = "auditor/results.schema.json"
 
 
@@ -51,7 +53,15 @@ class _ComparisonRow(_Strict):
     n_cases: int = Field(ge=0)
     n_patients: int = Field(ge=0)
     note: str | None
-    verdict: str | None
+    about: Literal["networks", "strategies"]
+    claim: Literal["primary", "exploratory"] | None
+    p: float | None = Field(ge=0, le=1, description="two-sided, of no difference")
+    p_adjusted: float | None = Field(ge=0, le=1, description="by Holm if primary, by Benjamini and Hochberg if exploratory")
+    joint_low: float | None = Field(description="low end of the interval that holds together with its family's")
+    joint_high: float | None
+    margin: float | None = Field(gt=0, description="the largest difference that audit.yaml calls negligible")
+    smallest_margin: float | None = Field(ge=0, description="the smallest for which these data could have shown equivalence")
+    verdict: Verdict | None
 
 
 class Contrast(_ComparisonRow):

@@ -70,6 +70,7 @@ def run(
                 waiting = {model.id: passes.owed(audit, model, ledger) for model in audit.models}
                 _preflight(audit, waiting, store)
                 publish(out / "plan.json", plan.to_json(audit).encode())
+                ledger.declare(audit.data_key, config.claims.text())
                 observers.tell("plan_made", plan=audit)
                 _measure(audit, waiting, ledger, store, out, progress, strict, observers)
                 evidence = results.gather(audit, ledger, store, outcome.as_record())

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from . import claims
 from .config import ANALYSES, ATTRIBUTIONS, AuditConfig, Draft, Use, draft
 from .errors import AuditError, nearest
 from .problems import Problems
@@ -53,6 +54,9 @@ def validate(path: Path | str) -> Validated:
         if component is not None and where.startswith(("models", "dataset")):
             check_files(component, where, written, problems)
     _check_classes(components, written, problems)
+    analyses = [component for where, component in components.items() if where.startswith("analyses")]
+    if found.config is not None and None not in analyses:
+        claims.check(found.config, {m.name: m for analysis in analyses for m in analysis.metrics}, problems)
     problems.stop()
     assert found.config is not None
     return Validated(found.config, registry)

@@ -32,7 +32,7 @@ report: {formats: [html, pdf], images: true}
 plugins: []
 """
 LEAST = "title: t\ndataset: planted\nmodels: [{use: m, strategy: a}]\nreference: a\n"
-KEYS = "title, dataset, models, reference, attributions, analyses, report, plugins, seed, batch, max_quarantine"
+KEYS = "title, dataset, models, reference, attributions, analyses, claims, report, plugins, seed, batch, max_quarantine"
 BOMB = "a: &a [x, x]\n" + "".join(f"{new}: &{new} [*{old}, *{old}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True))
 
 
@@ -168,6 +168,17 @@ GOLDEN: dict[str, tuple[str, list[str]]] = {
     ]),
     "a misspelt report key": (LEAST + "report: {format: [html]}\n", [
         "audit.yaml:5:10: report.format: unknown key; allowed: formats, images; did you mean formats?",
+    ]),
+    "claims of the wrong kind": (LEAST + "claims: {primary: auroc, margin: {auroc: 0, iobb: '0.1'}}\n", [
+        "audit.yaml:5:19: claims.primary: found 'auroc'; allowed: a list",
+        "audit.yaml:5:42: claims.margin.auroc: found 0; allowed: more than 0.0",
+        "audit.yaml:5:51: claims.margin.iobb: found '0.1'; allowed: a number",
+    ]),
+    "a misspelt claim": (LEAST + "claims: {margins: {auroc: 0.02}}\n", [
+        "audit.yaml:5:10: claims.margins: unknown key; allowed: primary, margin; did you mean margin?",
+    ]),
+    "a claim made twice": (LEAST + "claims:\n  primary: [auroc, iobb, auroc]\n", [
+        "audit.yaml:6:26: claims.primary[2]: found the same as claims.primary[0]; allowed: once",
     ]),
     "nothing where something is due": (LEAST + "analyses:\n", ["audit.yaml:5:10: analyses: found nothing; allowed: a list"]),
     "one where a list is due": (LEAST + "analyses: performance\n", [

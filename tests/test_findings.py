@@ -14,9 +14,14 @@ from auditor.statistics.rows import IMAGE, MACRO, Comparison, Summary
 
 METRICS = {"auroc": Metric("auroc", "Ranks.", better="higher"), "map_mass": Metric("map_mass", "Mass.")}
 LOWER = Comparison(
-    "auroc", "performance", None, MACRO, "resnet50", "focal", "bce", -0.012345, -0.0145, -0.01011, 314_062, 6_187
+    "auroc", "performance", None, MACRO, "resnet50", "focal", "bce", -0.012345, -0.0145, -0.01011, 314_062, 6_187,
+    claim="primary", p=0.0002, p_adjusted=0.00061, joint_low=-0.015, joint_high=-0.0097, margin=0.01, smallest_margin=0.0031,
+    verdict="different",
+)  # fmt: skip
+UNCLEAR = replace(
+    LOWER, difference=0.002, low=-0.011, high=0.015, p_adjusted=0.8, smallest_margin=0.019, verdict="inconclusive"
 )
-UNCLEAR = replace(LOWER, difference=0.002, low=-0.001, high=0.005)
+ALIKE = replace(LOWER, difference=0.002, low=-0.001, high=0.005, p_adjusted=0.8, claim="exploratory", verdict="equivalent")
 MODELS = ({"id": "bce-0", "strategy": "bce", "error": None}, {"id": "focal-0", "strategy": "focal", "error": None})
 ALL_USED = {"listed": 1677, "used": 1677, "quarantined": []}
 
@@ -40,37 +45,73 @@ def test_a_difference_is_said_of_the_two_networks_with_its_numbers_and_its_limit
     (result,) = [finding for finding in told(LOWER) if finding.kind == "result"]
     assert result.text == (
         "The two networks differ in auroc, averaged over the classes: focal is 0.0123 lower than bce (95 % interval 0.0101 to "
-        "0.0145 lower; 314,062 cases of 6,187 patients; higher is better). "
-        "The interval is not corrected for multiplicity and no verdict is given yet."
+        "0.0145 lower; 314,062 cases of 6,187 patients; higher is better). Primary claim, p = 0.00061 adjusted by Holm."
     )
     assert (result.metric, result.strategy, result.class_name) == ("auroc", "focal", MACRO)
 
 
-def test_an_interval_with_0_inside_is_not_said_to_show_anything() -> None:
+def test_an_inconclusive_contrast_is_not_said_to_show_anything_but_what_it_could_have_shown() -> None:
     (text,) = texts(told(UNCLEAR), "result")
     assert text == (
         "The two networks cannot be told apart in auroc, averaged over the classes: focal is 0.002 higher than bce "
-        "(95 % interval from 0.001 lower to 0.005 higher; 314,062 cases of 6,187 patients). This does not show that they are the same. "
-        "The interval is not corrected for multiplicity and no verdict is given yet."
+        "(95 % interval from 0.011 lower to 0.015 higher; 314,062 cases of 6,187 patients). Primary claim, p = 0.8 adjusted by Holm. "
+        "This does not show that they are the same: the smallest margin these data could support is 0.019, the margin is 0.01."
+    )
+    (text,) = texts(told(replace(UNCLEAR, margin=None)), "result")
+    assert text.endswith("the smallest margin these data could support is 0.019, no margin was declared.")
+
+
+def test_equivalence_is_claimed_within_its_margin_and_marked_when_it_was_not_the_question() -> None:
+    (text,) = texts(told(ALIKE), "result")
+    assert text == (
+        "The two networks are equivalent within the margin of 0.01 in auroc, averaged over the classes: focal is 0.002 higher than "
+        "bce (95 % interval from 0.001 lower to 0.005 higher; 314,062 cases of 6,187 patients). "
+        "Exploratory, p = 0.8 adjusted by Benjamini and Hochberg."
     )
 
 
-@pytest.mark.parametrize("row", [LOWER, UNCLEAR, replace(LOWER, difference=0.0, low=0.0, high=0.0)])
-def test_no_result_claims_equivalence_or_speaks_of_strategies(row: Comparison) -> None:
+def test_a_difference_can_be_there_and_not_matter() -> None:
+    small = replace(LOWER, difference=-0.003, low=-0.004, high=-0.002, verdict="different but negligible")
+    (text,) = texts(told(small), "result")
+    assert text.startswith(
+        "The two networks differ in auroc, averaged over the classes, but by less than the margin of 0.01: focal is 0.003 lower"
+    )
+
+
+@pytest.mark.parametrize("row", [LOWER, UNCLEAR, replace(ALIKE, claim=None, verdict=None)])
+def test_no_result_claims_equivalence_without_a_verdict_or_speaks_of_strategies(row: Comparison) -> None:
     (text,) = texts(told(row), "result")
     for word in ("equivalent", "strategy", "strategies", "significant", "ground truth"):
         assert word not in text
 
 
-def test_a_network_against_itself_cannot_be_told_apart() -> None:
-    (text,) = texts(told(replace(LOWER, difference=0.0, low=0.0, high=0.0)), "result")
-    assert "cannot be told apart" in text
+def test_strategies_are_spoken_of_when_both_sides_were_trained_several_times() -> None:
+    models = [{"id": f"{s}-{n}", "strategy": s} for s in ("bce", "focal") for n in range(3)]
+    found = told(replace(LOWER, about="strategies"), models=tuple(models))
+    assert texts(found, "result")[0].startswith("The strategies focal (3 networks) and bce (3) differ in auroc")
+    assert texts(found, "note") == [
+        "The intervals cover other patients and other seeds. 5 or more networks per strategy would make them narrower."
+    ]
+
+
+def test_claims_that_came_after_the_measurement_are_pointed_out() -> None:
+    found = judge([LOWER], [], [], MODELS, ALL_USED, METRICS, afterwards=True)
+    assert any(text.startswith("The claims in audit.yaml were written or changed after") for text in texts(found, "note"))
+    assert not any("audit.yaml" in finding.text for finding in told(LOWER))
+
+
+def test_few_patients_get_no_verdict_and_the_reason() -> None:
+    few = replace(LOWER, verdict=None, claim=None, p=None, p_adjusted=None, smallest_margin=None)
+    (text,) = texts(told(replace(few, note="fewer than 20 positive patients: interval not reliable")), "result")
+    assert text == (
+        "No verdict on auroc, averaged over the classes: focal is 0.0123 lower than bce (95 % interval 0.0101 to 0.0145 lower; "
+        "314,062 cases of 6,187 patients). Note: fewer than 20 positive patients: interval not reliable."
+    )
+
+
+def test_a_network_against_itself_is_not_called_different() -> None:
+    (text,) = texts(told(replace(ALIKE, difference=0.0, low=0.0, high=0.0)), "result")
     assert "the difference is 0 (95 % interval from 0 to 0;" in text
-
-
-def test_an_interval_that_touches_0_is_not_a_difference() -> None:
-    (text,) = texts(told(replace(LOWER, high=0.0)), "result")
-    assert "cannot be told apart" in text
 
 
 def test_maps_and_whole_images_are_named_and_a_neutral_metric_has_no_better_side() -> None:
@@ -83,13 +124,9 @@ def test_maps_and_whole_images_are_named_and_a_neutral_metric_has_no_better_side
     assert "better" not in text
 
 
-def test_several_networks_are_counted_and_the_missing_seed_variance_is_said() -> None:
-    models = (*MODELS, {"id": "bce-1", "strategy": "bce"}, {"id": "focal-1", "strategy": "focal"})
-    found = told(LOWER, models=models)
-    assert texts(found, "result")[0].startswith("The 2 networks of focal and the 2 of bce differ in auroc")
-    assert texts(found, "note") == [
-        "The intervals cover other patients, not other seeds: the seed variance is not in them yet."
-    ]
+def test_several_networks_on_one_side_only_are_counted_and_stay_networks() -> None:
+    found = told(LOWER, models=(*MODELS, {"id": "bce-1", "strategy": "bce"}))
+    assert texts(found, "result")[0].startswith("The 1 network of focal and the 2 of bce differ in auroc")
 
 
 def test_one_network_per_strategy_is_said_once_and_names_who_when_only_some_have_one() -> None:
@@ -204,7 +241,17 @@ def test_two_architectures_are_told_apart_in_every_sentence() -> None:
     ]
     about = {"analysis": "performance", "attribution": None, "class_name": MACRO, "strategy": "focal", "reference": "bce"}
     rows = [
-        Comparison(metric="auroc", family=family, difference=d, low=d - 0.01, high=d + 0.01, n_cases=90, n_patients=40, **about)
+        Comparison(
+            metric="auroc",
+            family=family,
+            difference=d,
+            low=d - 0.01,
+            high=d + 0.01,
+            n_cases=90,
+            n_patients=40,
+            verdict="different",
+            **about,
+        )
         for family, d in (("resnet50", 0.05), ("t_densenet", -0.05))
     ]
     found = [finding.text for finding in judge(rows, [], [], models, {}, {})]

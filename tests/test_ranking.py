@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import math
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from auditor.statistics.ranking import Ranking, auroc, average_precision
-from auditor.statistics.resampling import BLOCK, patient_counts, percentile
+from auditor.statistics.resampling import BLOCK, patient_counts, ratio
 
 
 def slow_auroc(scores: np.ndarray, positive: np.ndarray) -> Fraction:
@@ -135,17 +134,17 @@ def test_a_resample_that_loses_all_positives_has_no_value() -> None:
     counts = np.array([[1, 0, 2], [1, 2, 0]], dtype=np.int32)
     np.testing.assert_array_equal(ranking.auroc(counts), [1, np.nan, np.nan])
     np.testing.assert_array_equal(ranking.average_precision(counts), [1, np.nan, np.nan])
-    found, note = percentile(1.0, ranking.auroc(counts))
-    assert found == (1.0, 1.0, 1.0)
-    assert note is not None
-    assert note.startswith("2 of 3 resamples dropped")
 
 
-def test_no_resample_left_is_no_interval() -> None:
-    found, note = percentile(0.1, np.full(5, np.nan))
-    assert math.isnan(found.low)
-    assert note is not None
-    assert note.startswith("5 of 5")
+def test_a_ratio_of_sums_in_every_resample_is_that_of_the_cases_written_out() -> None:
+    rng = np.random.default_rng(8)
+    patient, above, below = rng.integers(0, 30, 90), rng.random(90), rng.integers(0, 3, 90).astype(float)
+    counts = patient_counts(30, seed=2, family="test", block=0)
+    found = ratio(above, below, patient, 30)(counts.astype(np.float32))
+    for replicate in range(BLOCK):
+        rows = np.repeat(np.arange(90), counts[patient, replicate])
+        assert found[replicate] == pytest.approx(above[rows].sum() / below[rows].sum(), abs=1e-12)
+    assert np.isnan(ratio(above, np.zeros(90), patient, 30)(counts.astype(np.float32))).all()
 
 
 def test_resamples_draw_whole_patients_with_replacement_and_depend_on_their_key_alone() -> None:

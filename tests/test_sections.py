@@ -87,6 +87,7 @@ def test_the_account_adds_up_in_words(evidence: Evidence) -> None:
 
 
 def test_the_three_main_findings_are_the_strongest_of_three_metrics(evidence: Evidence) -> None:
+    evidence = replace(evidence, comparisons=tuple(replace(row, claim="exploratory") for row in evidence.comparisons))
     results = [finding for finding in evidence.findings if finding.kind == "result"]
     chosen = summary.main_findings(evidence, results)
     assert len(chosen) == len({finding.metric for finding in chosen}) == 3
@@ -99,11 +100,45 @@ def test_the_three_main_findings_are_the_strongest_of_three_metrics(evidence: Ev
 
 
 def test_no_equivalence_is_claimed_without_a_margin(evidence: Evidence) -> None:
-    assert "no margin was declared" in text(summary.Summary, evidence)
-    assert "not declared" in text(discrimination.Discrimination, evidence)
-    judged = replace(evidence, comparisons=tuple(replace(row, verdict="inconclusive") for row in evidence.comparisons))
-    assert "no margin was declared" not in text(summary.Summary, judged)
-    assert "wbce: inconclusive" in text(discrimination.Discrimination, judged)
+    assert "equivalent in Average precision" not in text(summary.Summary, replace(evidence, comparisons=()))
+    said = text(summary.Summary, evidence)
+    (sentence,) = re.findall(r"That two strategies are equivalent in [^:]+: audit.yaml declares no margin for it", said)
+    assert "Average precision" in sentence
+    assert "AUROC" not in sentence
+    for row in evidence.comparisons:
+        assert "equivalent" not in str(row.verdict) or row.margin is not None
+
+
+def test_the_three_main_findings_put_the_declared_claims_first(evidence: Evidence) -> None:
+    results = [finding for finding in evidence.findings if finding.kind == "result"]
+    assert {finding.metric for finding in summary.main_findings(evidence, results)[:2]} == {"auroc", "iobb"}
+
+
+def test_every_verdict_that_occurs_is_explained_in_one_sentence(evidence: Evidence) -> None:
+    body = section_body(new_environment(), strategies.Strategies, evidence)
+    occurring = {
+        str(row.verdict or "no verdict")
+        for row in evidence.comparisons
+        if row.class_name in ("(macro)", "(image)") and row.difference is not None
+    }
+    assert {"different", "inconclusive"} <= occurring
+    assert set(re.findall(r"<li><b>(.+?)</b>: ", body)) == occurring
+    said = text(strategies.Strategies, evidence)
+    assert "Primary claims, declared before these data were measured: AUROC, IoBB." in said
+    changed = {**evidence.audit, "claims": {**evidence.audit["claims"], "afterwards": True}}
+    assert "declared after these data" in text(strategies.Strategies, replace(evidence, audit=changed))
+    assert "No primary claim was declared" in text(
+        strategies.Strategies, replace(evidence, audit={**evidence.audit, "claims": {}})
+    )
+
+
+def test_verdicts_stand_beside_their_margin_p_value_and_joint_interval_the_primary_ones_first(evidence: Evidence) -> None:
+    said = text(strategies.Strategies, evidence)
+    for row in evidence.comparisons:
+        if row.class_name == "(macro)" and row.joint_low is not None and row.difference is not None:
+            assert f"{signed(row.difference)} ({signed(row.joint_low)} to {signed(row.joint_high or 0.0)})" in said
+    assert said.index("primary", said.index("Smallest margin")) < said.index("exploratory", said.index("Smallest margin"))
+    assert "wbce: " in text(discrimination.Discrimination, evidence)
 
 
 def test_every_number_of_discrimination_is_printed_with_its_interval_or_its_reason(evidence: Evidence) -> None:

@@ -1,30 +1,36 @@
-"""A strategy against the reference on one metric: the paired difference and its 95 % interval over patients.
+"""A strategy against the reference on one metric: the paired difference and what is known of its error.
 
 Both sides are read on exactly the same cases. With several networks on a side, means are averaged per case over its networks
 and rankings are made network by network and then averaged: averaging the scores first would rank an ensemble that nobody
-trained. The interval speaks of other patients, not of other seeds.
+trained. With several networks on both sides the error covers other seeds too; otherwise it covers other patients only.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 
 from ..metric import Metric
-from .clustered import TOO_FEW, Estimate, Group, cluster_t
-from .pairing import NO_CASE, NO_CLASS, Pairs, average, pair
+from .clustered import TOO_FEW, mean_difference
+from .delong import area_difference
+from .drawn import Found, drawn_differences
+from .effect import LEVEL, Effect
+from .pairing import NO_CASE, NO_CLASS, Pairs, pair
 from .ranking import not_estimable
-from .resampling import percentile, resample
+from .resampling import REPLICATES
 from .rows import IMAGE, MACRO, Cohort, Values
 
 FEW = 20
+UNRELIABLE = "interval not reliable"
 
 
 class Contrast(TypedDict):
-    """The fields of a Comparison that statistics knows; `difference` is None exactly when `missing` says why."""
+    """The fields of a Comparison that statistics knows before it has seen the others of its family, and the effect they are of.
+
+    `difference` is None exactly when `missing` says why. `effect` is None where no verdict may be given, and the note says why.
+    """
 
     class_name: str
     difference: float | None
@@ -34,63 +40,81 @@ class Contrast(TypedDict):
     n_patients: int
     missing: str | None
     note: str | None
+    about: Literal["networks", "strategies"]
+    effect: Effect | None
 
 
 def compare(
-    metric: Metric, mine: Sequence[Values], reference: Sequence[Values], cohort: Cohort, seed: int, replicates: int = 2000
+    metric: Metric,
+    mine: Sequence[Values],
+    reference: Sequence[Values],
+    cohort: Cohort,
+    seed: int,
+    replicates: int = REPLICATES,
 ) -> list[Contrast]:
     """Mine minus reference: a row per class, one over the classes, one for whole images where there are such values.
 
-    One `Values` per network, of the metric itself or of the metric it is `of`. Means get a cluster-t interval by patient, over
-    the classes from the joint linearisation (see `cluster_t`); AUROC and average precision a percentile interval from resamples
-    of whole patients that all classes and both sides share.
+    One `Values` per network, of the metric itself or of the metric it is `of`. Means get a cluster-t interval and a sign-flip
+    test by patient, over the classes jointly (see `mean_of_means`); AUROC of one class clustered DeLong; average precision, and
+    AUROC over the classes, resamples of whole patients that all classes and both sides share, studentised below 40 patients.
     """
     if metric.statistic == "none":
         return []
     pairs = pair(mine, reference, cohort, labelled=metric.statistic != "mean")
-    if metric.statistic == "mean":
-        return _means(metric, pairs, cohort)
-    return _ranks(metric, pairs, cohort, seed, replicates)
+    means = metric.statistic == "mean"
+    rows = _means(metric, pairs, cohort, seed) if means else _ranks(metric, pairs, cohort, seed, replicates)
+    about: Literal["networks", "strategies"] = "strategies" if min(len(mine), len(reference)) > 1 else "networks"
+    return [{**row, "about": about} for row in rows]
 
 
-def _means(metric: Metric, pairs: Mapping[int, Pairs], cohort: Cohort) -> list[Contrast]:
+def _means(metric: Metric, pairs: Mapping[int, Pairs], cohort: Cohort, seed: int) -> list[Contrast]:
     rows = []
     if set(pairs) != {-1}:
-        rows = [_mean(metric, name, pairs.get(number)) for number, name in enumerate(cohort.classes)]
+        rows = [_mean(metric, name, pairs.get(number), seed) for number, name in enumerate(cohort.classes)]
         used = [pairs[number] for number, row in enumerate(rows) if row["missing"] is None]
-        joint = cluster_t([_differences(of_class) for of_class in used])
-        rows.append(_over_classes(joint, used, rows))
+        rows.append(_over_classes(mean_difference(used, seed), used, rows, *_few(used)))
     if -1 in pairs:
-        rows.append(_mean(metric, IMAGE, pairs[-1]))
+        rows.append(_mean(metric, IMAGE, pairs[-1], seed))
     return rows
 
 
-def _mean(metric: Metric, name: str, pairs: Pairs | None) -> Contrast:
+def _mean(metric: Metric, name: str, pairs: Pairs | None, seed: int) -> Contrast:
     if pairs is None or not pairs.cases:
         return _row(name, metric.undefined if pairs else NO_CASE, pairs)
-    return _row(name, cluster_t([_differences(pairs)]), pairs)
-
-
-def _differences(pairs: Pairs) -> Group:
-    return Group(average(pairs.mine) - average(pairs.reference), pairs.patient)
+    return _row(name, mean_difference([pairs], seed), pairs, *_few([pairs]))
 
 
 def _ranks(metric: Metric, pairs: Mapping[int, Pairs], cohort: Cohort, seed: int, replicates: int) -> list[Contrast]:
     reasons = {number: _why_not_ranked(metric, pairs.get(number)) for number in range(len(cohort.classes))}
     used = {number: pairs[number] for number, reason in reasons.items() if reason is None}
-    if not used:
-        rows = [_row(name, str(reasons[number]), pairs.get(number)) for number, name in enumerate(cohort.classes)]
-        return [*rows, _over_classes(TOO_FEW, [], rows)]
-    observed, drawn = resample(metric.statistic, list(used.values()), seed, replicates)
-    found = {number: percentile(float(observed[place]), drawn[place]) for place, number in enumerate(used)}
+    found, joint = _ranked(metric.statistic, used, cohort, seed, replicates)
     rows = []
     for number, name in enumerate(cohort.classes):
-        estimate, dropped = found.get(number, (str(reasons[number]), None))
-        rows.append(_row(name, estimate, pairs.get(number), *(_few(used[number]) if number in used else ()), dropped))
-    few = [cohort.classes[number] for number, of_class in used.items() if _few(of_class)]
+        if number in used:
+            effect, dropped = found[number]
+            rows.append(_row(name, effect, used[number], *_few_of_a_kind(used[number]), dropped))
+        else:
+            rows.append(_row(name, str(reasons[number]), pairs.get(number)))
+    few = [cohort.classes[number] for number, of_class in used.items() if _few_of_a_kind(of_class)]
     warning = f"fewer than {FEW} positive or negative patients: {', '.join(few)}" if few else None
-    joint, dropped = percentile(math.fsum(observed) / len(observed), drawn.mean(0))
-    return [*rows, _over_classes(joint, list(used.values()), rows, warning, dropped)]
+    if few and len(few) == len(used):
+        warning = f"{warning}: {UNRELIABLE}"
+    return [*rows, _over_classes(joint[0], list(used.values()), rows, warning, joint[1])]
+
+
+def _ranked(
+    statistic: str, used: Mapping[int, Pairs], cohort: Cohort, seed: int, replicates: int
+) -> tuple[dict[int, Found], tuple[Effect | float | str, str | None]]:
+    """What is found in each class, and over the classes."""
+    if not used:
+        return {}, (TOO_FEW, None)
+    areas: dict[int, Found] = {}
+    if statistic == "auroc":
+        areas = {number: (area_difference(pairs), None) for number, pairs in used.items()}
+        if len(used) == 1:
+            return areas, next(iter(areas.values()))
+    *each, joint = drawn_differences(statistic, list(used.values()), cohort, seed, replicates)
+    return areas or dict(zip(used, each, strict=True)), joint
 
 
 def _why_not_ranked(metric: Metric, pairs: Pairs | None) -> str | None:
@@ -99,13 +123,20 @@ def _why_not_ranked(metric: Metric, pairs: Pairs | None) -> str | None:
     return not_estimable(pairs.positive) or (TOO_FEW if pairs.patients < 2 else None)
 
 
-def _few(pairs: Pairs) -> list[str]:
+def _few_of_a_kind(pairs: Pairs) -> list[str]:
+    """What must be said of a class with few positive or few negative patients."""
     kinds = {"positive": pairs.positive, "negative": ~pairs.positive}
     few = [kind for kind, rows in kinds.items() if len(np.unique(pairs.patient[rows])) < FEW]
-    return [f"fewer than {FEW} {kind} patients: interval not reliable" for kind in few]
+    return [f"fewer than {FEW} {kind} patients: {UNRELIABLE}" for kind in few]
 
 
-def _over_classes(joint: Estimate | str, used: Sequence[Pairs], rows: Sequence[Contrast], *notes: str | None) -> Contrast:
+def _few(used: Sequence[Pairs]) -> list[str]:
+    """What must be said of a mean over few patients."""
+    patients = np.unique(np.concatenate([pairs.patient for pairs in used])) if used else ()
+    return [f"fewer than {FEW} patients: {UNRELIABLE}"] if len(patients) < FEW else []
+
+
+def _over_classes(joint: Effect | float | str, used: Sequence[Pairs], rows: Sequence[Contrast], *notes: str | None) -> Contrast:
     """The row of the mean over the classes that have a difference; the others are named, never counted as 0."""
     if not used:
         reasons = {row["missing"] for row in rows}
@@ -118,18 +149,20 @@ def _over_classes(joint: Estimate | str, used: Sequence[Pairs], rows: Sequence[C
     return row
 
 
-def _row(name: str, found: Estimate | str, pairs: Pairs | None = None, *notes: str | None) -> Contrast:
-    """A row with the estimate, or with the reason why there is none; an interval that does not exist is None, not NaN."""
-    estimate = None if isinstance(found, str) else found
-    bounded = estimate is not None and not math.isnan(estimate.low)
+def _row(name: str, found: Effect | float | str, pairs: Pairs | None = None, *notes: str | None) -> Contrast:
+    """A row with the difference and its interval, the bare difference, or the reason why there is none."""
     said = [note for note in (pairs.left_out if pairs else None, *notes) if note]
+    effect = None if isinstance(found, str | float) else found
+    low, high = effect.interval(LEVEL) if effect else (None, None)
     return Contrast(
         class_name=name,
-        difference=estimate.value if estimate else None,
-        low=estimate.low if estimate and bounded else None,
-        high=estimate.high if estimate and bounded else None,
+        difference=effect.value if effect else found if isinstance(found, float) else None,
+        low=low,
+        high=high,
         n_cases=pairs.cases if pairs else 0,
         n_patients=pairs.patients if pairs else 0,
         missing=found if isinstance(found, str) else None,
         note="; ".join(said) or None,
+        about="networks",
+        effect=None if any(note.endswith(UNRELIABLE) for note in said) else effect,
     )

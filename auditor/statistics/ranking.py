@@ -2,19 +2,25 @@
 
 Only the positives' scores matter as thresholds. The T distinct ones are put in order once; every negative then lies below,
 at or between them, and every patient owns some positives and negatives in each of these places. A resample only changes
-how often each patient counts, so that no score is ever sorted again: two sparse products give the counts per place, and
-integers stay integers until the last division. Ties count half in AUROC and are one threshold in average precision.
+how often each patient counts, so that no score is ever sorted again: two sparse products give the counts per place. Counts are
+whole numbers that float32 holds exactly, their sums are float64. Ties count half in AUROC and are one threshold in average
+precision.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.float32]
+
+
+SLAB = 256
+"""Thresholds that are worked through together, so that what is counted stays in the processor's cache."""
 
 
 class Ranking:
@@ -26,34 +32,52 @@ class Ranking:
 
     def __init__(self, scores: Floats, positive: npt.NDArray[np.bool_], patient: npt.NDArray[np.int64], patients: int) -> None:
         levels, level = np.unique(scores[positive], return_inverse=True)
-        others = scores[~positive]
-        # Row 2t holds the negatives between levels t-1 and t, row 2t+1 those tied with level t.
-        place = np.searchsorted(levels, others, "left") + np.searchsorted(levels, others, "right")
-        self._positives = _count(level, patient[positive], (len(levels), patients))
-        self._negatives = _count(place, patient[~positive], (2 * len(levels) + 1, patients))
+        others, owner = scores[~positive], patient[~positive]
+        above, at = np.searchsorted(levels, others, "right"), np.searchsorted(levels, others, "left")
+        tied = above > at
+        shape = len(levels), patients
+        kinds = [(level, patient[positive]), (above, owner), (at[tied], owner[tied])]
+        self._slabs = list(zip(*(_slabs(*kind, shape) for kind in kinds), strict=True))
+        self._owned = np.stack([np.bincount(who, minlength=patients) for who in (patient[positive], owner)]).astype(np.float64)
 
     def auroc(self, counts: Counts) -> Floats:
         """AUROC [R] with each patient counted `counts` [patients, R] times; NaN where positives or negatives are absent."""
-        positives, negatives = self._places(counts)
-        twice = (positives * (negatives[:-1:2] + negatives[1::2])).sum(0)
-        pairs = positives.sum(0) * negatives[-1]
-        found: Floats = np.divide(twice, 2 * pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+        won = np.zeros(counts.shape[1])
+        for positives, below, tied in self._places(counts):
+            if tied is not None:
+                below += tied / 2
+            won += np.einsum("tr,tr->r", positives, below)
+        present, absent = self._owned @ counts
+        pairs = present * absent
+        found: Floats = np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
         return found
 
     def average_precision(self, counts: Counts) -> Floats:
         """Sum of precision times gain in recall over the thresholds [R], as scikit-learn defines it; NaN as in `auroc`."""
-        positives, negatives = self._places(counts)
-        right = np.cumsum(positives[::-1], 0)[::-1]
-        wrong = negatives[-1] - negatives[:-1:2]
-        gained = (positives * (right / np.maximum(right + wrong, 1))).sum(0)
-        present = positives.sum(0)
-        defined = (present > 0) & (negatives[-1] > 0)
+        present, absent = self._owned @ counts
+        gained, passed = np.zeros(len(present)), np.zeros(len(present))
+        for positives, below, _ in self._places(counts):
+            lower = np.cumsum(positives, axis=0)
+            lower += passed
+            passed = lower[-1].copy()
+            right = np.subtract(present, np.subtract(lower, positives, out=lower), out=lower)
+            called = np.subtract(absent, below, out=below)
+            called += right
+            np.maximum(called, 1, out=called)
+            gained += np.einsum("tr,tr->r", positives, np.divide(right, called, out=called))
+        defined = (present > 0) & (absent > 0)
         found: Floats = np.divide(gained, present, out=np.full(len(present), np.nan), where=defined)
         return found
 
-    def _places(self, counts: Counts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Positives at each level [T, R], and negatives up to and including each place [2T+1, R]."""
-        return (self._positives @ counts).astype(np.int64), np.cumsum(self._negatives @ counts, axis=0, dtype=np.int64)
+    def _places(self, counts: Counts) -> Iterator[tuple[Floats, Floats, Floats | None]]:
+        """Slab by slab: positives at each level, negatives below it and negatives tied with it, [SLAB, R] each."""
+        passed = np.zeros(counts.shape[1])
+        for positives, negatives, tied in self._slabs:
+            below = (negatives @ counts).astype(np.float64)
+            below[0] += passed
+            np.cumsum(below, axis=0, out=below)
+            passed = below[-1].copy()
+            yield (positives @ counts).astype(np.float64), below, tied @ counts if tied.nnz else None
 
 
 def not_estimable(positive: npt.NDArray[np.bool_]) -> str | None:
@@ -73,14 +97,18 @@ def average_precision(scores: Floats, positive: npt.NDArray[np.bool_]) -> float 
     return not_estimable(positive) or float(_alone(scores, positive).average_precision(_ONCE)[0])
 
 
-_ONCE = np.ones((1, 1), dtype=np.int32)
+_ONCE = np.ones((1, 1), dtype=np.float32)
 
 
 def _alone(scores: Floats, positive: npt.NDArray[np.bool_]) -> Ranking:
     return Ranking(scores, positive, np.zeros(len(scores), dtype=np.int64), 1)
 
 
-def _count(row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], shape: tuple[int, int]) -> Any:
+def _slabs(row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], shape: tuple[int, int]) -> list[Any]:
+    """How many cases each patient has in each place, as sparse matrices of SLAB places; rows past the last are dropped."""
     from scipy.sparse import coo_array
 
-    return coo_array((np.ones(len(row), dtype=np.int32), (row, column)), shape=shape).tocsr()
+    kept = row < shape[0]
+    places = (row[kept], column[kept])
+    whole = coo_array((np.ones(len(places[0]), dtype=np.float32), places), shape=shape).tocsr()
+    return [whole[start : start + SLAB] for start in range(0, shape[0], SLAB)]

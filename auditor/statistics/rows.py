@@ -51,8 +51,14 @@ class Summary:
 class Comparison:
     """A strategy against the reference on one metric and class: strategy minus reference, with a 95 % interval.
 
-    `difference` is None exactly when `missing` says why. `verdict` stays None until equivalence margins are declared.
-    `family` is the architecture both sides share, or "bce: resnet50 / focal: t_densenet" when they differ.
+    `difference` is None exactly when `missing` says why. `family` is the architecture both sides share, or
+    "bce: resnet50 / focal: t_densenet" when they differ. `about` says what the interval speaks of: these "networks", or the
+    "strategies" where both sides have several networks and the variance between them is in it.
+
+    The fields after it are None where no verdict may be given, and `note` says why. `claim` is "primary" or "exploratory",
+    `p_adjusted` the p-value adjusted within that family, `joint_low` and `joint_high` the ends of an interval that holds
+    together with the others of the family in 95 % of studies. `margin` is the largest difference that audit.yaml calls
+    negligible, `smallest_margin` the smallest for which these data could have shown equivalence.
     """
 
     metric: str
@@ -69,4 +75,12 @@ class Comparison:
     n_patients: int
     missing: str | None = None
     note: str | None = None
+    about: str = "networks"
+    claim: str | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    joint_low: float | None = None
+    joint_high: float | None = None
+    margin: float | None = None
+    smallest_margin: float | None = None
     verdict: str | None = None

@@ -20,6 +20,7 @@ from ._reading import (
     strategies,
     title,
 )
+from ._verdicts import NO_VERDICT, verdict_words
 
 MODELS_ACROSS, STRATEGIES_ACROSS = 8, 4
 """Columns that still fit a page; more models or strategies continue in a further table."""
@@ -238,5 +239,5 @@ def merged(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _verdict(cells: Mapping[str, Any]) -> str:
-    said = {name: row.verdict for name, row in cells.items() if row.verdict}
-    return "; ".join(f"{name}: {verdict}" for name, verdict in said.items()) or "not declared"
+    said = {name: verdict_words(row) for name, row in cells.items() if row.difference is not None}
+    return "; ".join(f"{name}: {verdict}" for name, verdict in said.items()) or NO_VERDICT

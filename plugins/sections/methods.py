@@ -10,10 +10,10 @@ from auditor import Evidence, Section, hookimpl
 from ._reading import bounds, chance_words, home, plain, title
 
 AVERAGING = {
-    "mean": "Mean over the cases of a class; then the plain mean over the classes that have a number. Contrasts are paired by case, "
-    "their interval treats patients as independent.",
+    "mean": "Mean over the cases of a class; then the plain mean over the classes that have a number. Contrasts are paired by case; "
+    "interval by cluster-robust t over patients, p-value by sign flips of whole patients.",
     "auroc": "One ranking per class over all images with a known label; then the plain mean over the classes that have a number. "
-    "Intervals from resampled patients, the same for both sides.",
+    "Interval of a class by DeLong's method clustered by patient, of the mean over classes from resampled patients, the same for both sides.",
     "average_precision": "One ranking per class over all images with a known label; then the plain mean over the classes that have a "
     "number. Intervals from resampled patients, the same for both sides.",
     "none": "Kept per case and not averaged, or one number for the network as a whole.",

@@ -1,4 +1,4 @@
-"""Which networks are contrasted, and what their training data looked like."""
+"""Which networks are contrasted, with which verdicts, and what their training data looked like."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 from auditor import Evidence, Section, hookimpl
 from auditor.drawing import figure, key
 
-from ._reading import ordered_models, strategies
+from ._reading import ordered_models, strategies, title
+from ._verdicts import meanings, overall_verdicts
 
 
 class Strategies(Section):
-    """A row per network: strategy, seed, architecture, layers, weights."""
+    """A row per network: strategy, seed, architecture, layers, weights; and a row per overall contrast with its verdict."""
 
     name = "strategies"
     title = "Strategies contrasted"
@@ -20,7 +21,7 @@ class Strategies(Section):
     order = 20
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
-        """The networks, what they share, and the classes from common to rare."""
+        """The networks, what they share, the verdicts, and the classes from common to rare."""
         order = strategies(evidence)
         rows = [
             {
@@ -37,8 +38,12 @@ class Strategies(Section):
             }
             for model in ordered_models(evidence)
         ]
+        verdicts = overall_verdicts(evidence)
         return {
             "rows": rows,
+            "verdicts": verdicts,
+            "meanings": meanings(verdicts),
+            "claims": _claims(evidence),
             "strategies": len(order),
             "reference": order[0] if order else "none",
             "trainings": [_training(model, order) for model in ordered_models(evidence) if model.get("training")],
@@ -67,6 +72,16 @@ def _training(model: Mapping[str, Any], order: list[str]) -> dict[str, Any]:
         "best": f"{training.get('best_epoch')} of {recipe.get('epochs')}",
         "auroc": "not estimable" if auroc is None else f"{auroc:.3f}",
     }
+
+
+def _claims(evidence: Evidence) -> str:
+    """Which differences were declared to be the question."""
+    claims = evidence.audit.get("claims") or {}
+    primary = ", ".join(title(str(name)) for name in claims.get("primary") or ())
+    if not primary:
+        return "No primary claim was declared, so every verdict is exploratory: an indication for a further study, not a proof."
+    when = "after" if claims.get("afterwards") else "before"
+    return f"Primary claims, declared {when} these data were measured: {primary}. Every other verdict is exploratory."
 
 
 def _layers(layers: Mapping[str, Any]) -> str:

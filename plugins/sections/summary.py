@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from auditor import Evidence, Finding, Section, hookimpl
 from auditor.drawing import figure
 
-from ._reading import strategies
+from ._reading import strategies, title
 
 MAIN = 3
 
@@ -41,15 +42,16 @@ class Summary(Section):
 
 
 def main_findings(evidence: Evidence, results: list[Finding]) -> list[Finding]:
-    """The contrasts that are largest against the width of their interval, at most one per metric, at most three."""
+    """The primary claims, then the contrasts that are largest against the width of their interval; one per metric, three in all."""
 
-    def strength(finding: Finding) -> float:
+    def strength(finding: Finding) -> tuple[bool, float]:
         rows = [
             row
             for row in evidence.contrasts(finding.metric, class_name=finding.class_name)
             if finding.metric and row.strategy == finding.strategy and None not in (row.difference, row.low, row.high)
         ]
-        return max((abs(row.difference) / max(row.high - row.low, 1e-12) for row in rows), default=-1.0)  # type: ignore[arg-type,operator]
+        size = max((abs(row.difference) / max(row.high - row.low, 1e-12) for row in rows), default=-1.0)  # type: ignore[arg-type,operator]
+        return any(row.claim == "primary" for row in rows), size
 
     chosen: dict[str, Finding] = {}
     for finding in sorted(results, key=strength, reverse=True):
@@ -95,26 +97,27 @@ def _facts(evidence: Evidence, order: list[str]) -> list[tuple[str, str, str]]:
 
 def _can(evidence: Evidence) -> list[str]:
     rows = [row for row in evidence.comparisons if row.class_name in ("(macro)", "(image)")]
-    bounded = [(row.low, row.high) for row in rows if row.low is not None and row.high is not None]
-    if not bounded:
+    if all(row.low is None for row in rows):
         return ["Nothing about differences between strategies: no contrast has an interval."]
-    apart = sum(low > 0 or high < 0 for low, high in bounded)
-    return [
-        (
-            f"{figure(apart)} of {figure(len(bounded))} overall contrasts have a 95 % interval that leaves out zero. With that many "
-            f"contrasts about {figure(max(1, round(0.05 * len(bounded))))} would do so by chance alone, so a single one is an indication, not a proof."
-        ),
-        "Every contrast is made on the same cases for both sides, and its interval treats patients, not images, as independent.",
+    sentences = [
+        "Every contrast is made on the same cases for both sides, and its interval treats patients, not images, as independent."
     ]
+    judged = [row for row in rows if row.verdict]
+    if judged:
+        counts = Counter(str(row.verdict) for row in judged)
+        said = ", ".join(f"{figure(count)} {verdict}" for verdict, count in counts.most_common())
+        sentences.insert(0, f"Of {figure(len(judged))} overall contrasts: {said}, after allowing for how many were looked at.")
+    if judged and all(row.claim != "primary" for row in judged):
+        sentences.append("All verdicts are exploratory, because audit.yaml declares no primary claim: indications, not proofs.")
+    return sentences
 
 
 def _cannot(evidence: Evidence) -> list[str]:
     missing = sum(row.missing is not None for row in evidence.comparisons)
     sentences = []
-    if all(row.verdict is None for row in evidence.comparisons):
-        sentences.append(
-            'That two strategies are equivalent: no margin was declared, so the column of verdicts says "not declared".'
-        )
+    bare = list(dict.fromkeys(title(row.metric) for row in evidence.comparisons if row.verdict and row.margin is None))
+    if bare:
+        sentences.append(f"That two strategies are equivalent in {', '.join(bare)}: audit.yaml declares no margin for it.")
     if missing:
         sentences.append(
             f"Anything about {figure(missing)} of {figure(len(evidence.comparisons))} contrasts that could not be estimated; each says why in its place."
