@@ -54,6 +54,10 @@ class Finding:
     class_name: str | None = None
 
 
+WEAK = 0.7
+"""Mean AUROC below which a reader is told that the networks hardly know what they are asked: our choice, no standard."""
+
+
 def judge(
     comparisons: Sequence[Comparison],
     gaps: Sequence[Gap],
@@ -76,6 +80,7 @@ def judge(
         *_quarantine(accounting, max_quarantine),
         *(_result(comparison, networks, metrics) for comparison in headline if comparison.missing is None),
         *([Finding("note", AFTERWARDS)] if afterwards else ()),
+        *_weak(summaries, metrics),
         *_not_contrasted(headline),
         *_seeds(comparisons, networks),
         *_architectures(comparisons),
@@ -92,6 +97,22 @@ def _failures(models: Sequence[Mapping[str, Any]], gaps: Sequence[Gap]) -> list[
             why = _clause(reason.removeprefix("failed").lstrip(" :,")) or "no reason given"
             found.append(Finding("alarm", f"The analysis {work} failed for {_list(where)}: {why}."))
     return found
+
+
+def _weak(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> list[Finding]:
+    """Networks that hardly know the findings: what their maps and units show says little about how they were trained."""
+    ranked = {name for name, metric in metrics.items() if metric.statistic == "auroc"}
+    found = [s.value for s in summaries if s.metric in ranked and s.class_name == "(macro)" and s.value is not None]
+    weak = [value for value in found if value < WEAK]
+    if not weak:
+        return []
+    which = "all" if len(weak) == len(found) else str(len(weak))
+    span = rounded(min(weak)) if len(weak) == 1 else f"{rounded(min(weak))} to {rounded(max(weak))}"
+    text = (
+        f"The networks are weak: {which} of {len(found)} have a mean AUROC below {WEAK} ({span}; 0.5 is a coin toss). Where a network "
+        "hardly knows a finding, its maps and units say little about what its training did to it."
+    )
+    return [Finding("note", text)]
 
 
 def _not_run(gaps: Iterable[Gap]) -> list[Finding]:

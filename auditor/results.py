@@ -164,15 +164,23 @@ def _summaries(plan: Plan, ledger: Ledger, unit: Unit, values: dict[str, Values]
 def _contrasts(
     plan: Plan, analysis: Analysis, attribution: Attribution | None, values: dict[str, dict[str, Values]], cohort: Cohort
 ) -> Iterator[Row]:
-    """Each strategy against the reference, within one architecture where the reference has it, across otherwise."""
+    """Each strategy against the reference, within one architecture where the reference has it, across otherwise.
+
+    A metric that is the chance level of another is told beside it: a difference in it answers no question.
+    """
     reference = plan.config.reference
+    companions = {metric.chance for metric in analysis.metrics}
     for family, strategy, mine, base in pairings(plan.models, reference):
         sides = [[values[model.id] for model in side if model.id in values] for side in (mine, base)]
         for metric in analysis.metrics:
             about = (metric.name, analysis.name, label(attribution))
             name = metric.of or metric.name
             measured = [[columns[name] for columns in side if name in columns] for side in sides]
-            if metric.statistic == "none" or (values and not any(name in columns for columns in values.values())):
+            if (
+                metric.name in companions
+                or metric.statistic == "none"
+                or (values and not any(name in columns for columns in values.values()))
+            ):
                 continue
             if not all(measured):
                 lost = strategy if not measured[0] else reference

@@ -258,3 +258,18 @@ def test_two_architectures_are_told_apart_in_every_sentence() -> None:
     assert found[0].startswith("The two networks of architecture resnet50 differ")
     assert found[1].startswith("The two networks of architecture t_densenet differ")
     assert any(text.startswith("One network per strategy") for text in found)
+
+
+def test_networks_that_hardly_know_the_findings_are_called_weak() -> None:
+    metrics = {"auroc": Metric("auroc", "s", statistic="auroc", of="logit")}
+
+    def said(*values: float | None) -> list[str]:
+        rows = [
+            Summary("auroc", "performance", None, str(n), "bce", "(macro)", value, None if value is not None else "no", 9)
+            for n, value in enumerate(values)
+        ]
+        return [finding.text for finding in judge([], [], rows, [], {"listed": 1, "used": 1, "quarantined": []}, metrics)]
+
+    assert said(0.71, 0.9, None) == []
+    assert said(0.55, 0.9)[0].startswith("The networks are weak: 1 of 2 have a mean AUROC below 0.7 (0.55; 0.5 is a coin toss)")
+    assert "all of 2 have a mean AUROC below 0.7 (0.55 to 0.6;" in said(0.55, 0.6)[0]

@@ -68,7 +68,7 @@ def _facts(evidence: Evidence, order: list[str]) -> list[tuple[str, str, str]]:
     tried = (
         "Self-test",
         f"{figure(test['passed'])} of {figure(test['of'])}" if test else "not taken",
-        "planted truth recovered by this very installation before anything was measured" if test else "older results",
+        "planted truths recovered before measuring" if test else "made by an older version",
     )
     return [
         (
