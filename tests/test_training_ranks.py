@@ -34,7 +34,13 @@ def together(path: Path, out: Path, of: int, *words: str, **environment: str) ->
     """Train as torchrun would with so many processes; gives (exit code, stdout, stderr) of each."""
     port, started = str(free_port()), []
     for rank in range(of):
-        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(of), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        own = {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(of),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
         command = [sys.executable, "-m", "auditor", "train", str(path), "--out", str(out), "--device", "cpu", *words]
         surroundings = {**os.environ, **own, "OMP_NUM_THREADS": "1", **environment}
         started.append(subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
@@ -193,7 +199,9 @@ def test_more_processes_than_images_of_a_batch_are_refused(write_training: Write
 def test_torchrun_starts_it(write_training: Write, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", "-m", "auditor",
                "train", str(write_training()), "--out", str(tmp_path / "out"), "--device", "cpu", "-q"]  # fmt: skip
-    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=TIMES, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=TIMES, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("best epoch") == 1
     assert (only(tmp_path / "out") / "model.json").is_file()
