@@ -16,7 +16,8 @@ Criterion = Callable[["Tensor", "Tensor"], "Tensor"]
 """(logits [N, K, ...], labels [N, K, ...] in 0..1) -> the loss of every entry, of the same shape, or one number for the batch.
 
 The trainer takes the mean over the entries whose label is known; one number for the batch is possible only where all are.
-A criterion that is an `nn.Module` is trained with the network. One with a method `begin_epoch(epoch, epochs)` is told.
+A criterion that is an `nn.Module` is trained with the network. One with a method `begin_epoch(epoch, epochs)` is
+told before each, the first being 1.
 """
 
 

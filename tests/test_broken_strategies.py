@@ -127,7 +127,7 @@ class BreaksLater(PlainLoss):
             sign = 1.0
 
             def begin_epoch(self, epoch: int, epochs: int) -> None:
-                self.sign = 1.0 if epoch < 1 else -1.0
+                self.sign = 1.0 if epoch < 2 else -1.0
 
             def __call__(self, z: Any, y: Any) -> Any:
                 return binary_cross_entropy_with_logits(self.sign * z, y)

@@ -43,7 +43,7 @@ def two_class(logits: torch.Tensor) -> torch.Tensor:
 
 
 def test_inter_class_weights_grow_with_the_root_of_the_positives() -> None:
-    """sqrt(100/225) and sqrt(25/225) are 2/3 and 1/3, their mean 1/2."""
+    """10 and 5 over their mean, 7.5."""
     for label in (0.0, 1.0):
         found = cost(InterWbce(), counts((100, 900), (25, 975)), label)
         assert found == pytest.approx([4 / 3 * math.log(2), 2 / 3 * math.log(2)])
@@ -106,14 +106,26 @@ def test_weights_of_ldam_start_after_their_share_of_the_epochs_and_not_before() 
     criterion: Any = Ldam(max_margin=0, reweight_after=0.8, beta=0.99).loss(sizes)
     logits = torch.zeros(1, 2, dtype=torch.float64)
     found = {}
-    for epoch in (0, 159, 160, 199, 3):  # 3: a training that is resumed
+    for epoch in (1, 160, 161, 200, 3):  # 3: a training that is resumed
         criterion.begin_epoch(epoch, 200)
         found[epoch] = [criterion(logits, torch.full_like(logits, label))[0] / math.log(2) for label in (1.0, 0.0)]
-    for epoch in (0, 159, 3):
+    for epoch in (1, 160, 3):
         assert torch.stack(found[epoch]).flatten().tolist() == pytest.approx([1.0] * 4)
     raw = [(1 - 0.99) / (1 - 0.99**n) for n in (10, 300, 90, 700)]
-    for epoch in (160, 199):
+    for epoch in (161, 200):
         assert torch.stack(found[epoch]).flatten().tolist() == pytest.approx([4 * w / sum(raw) for w in raw])
+
+
+@pytest.mark.parametrize(("share", "epochs"), [(0.29, 100), (0.1, 30), (0.7, 10), (0.0, 3)])
+def test_a_share_of_the_epochs_is_counted_without_rounding(share: float, epochs: int) -> None:
+    sizes = counts((10, 90))
+    criterion: Any = Ldam(max_margin=0, reweight_after=share).loss(sizes)
+    logits = torch.zeros(1, 1, dtype=torch.float64)
+    plain = 0
+    for epoch in range(1, epochs + 1):
+        criterion.begin_epoch(epoch, epochs)
+        plain += criterion(logits, torch.ones_like(logits)).item() == pytest.approx(math.log(2))
+    assert plain == round(share * epochs)
 
 
 @pytest.mark.parametrize("tau", [0.5, 1.0, 2.0])
@@ -175,7 +187,7 @@ def test_a_class_with_one_side_only_costs_cross_entropy_and_is_named(strategy: S
     with pytest.warns(UserWarning, match=f"^{strategy.name}: {words} for classes without .*: Hernia, Every, Empty$"):
         criterion: Any = strategy.loss(sizes)
     if hasattr(criterion, "begin_epoch"):
-        criterion.begin_epoch(0, 1)
+        criterion.begin_epoch(1, 1)
     logits, labels = example((6, 4))
     if isinstance(criterion, torch.nn.Module):
         learned: Any = criterion.double()

@@ -15,11 +15,11 @@ from ._weighted import Weighted, at_least, one_sided, side
 class InterWbce(Strategy):
     """Binary cross-entropy with one weight per class, on positives and negatives alike, that grows with its positives.
 
-    w_k = sqrt(N+_k / (max N+ + sum N+)), divided by the mean over classes.
+    w_k = sqrt(N+_k), divided by the mean over classes.
 
     Note the direction: rare classes weigh less, and within a class nothing is done about imbalance. The repository of
-    imba-explain divides by the sum and multiplies by 15, which for its 15 classes is the same. The paper reports no result
-    of it. Classes without positives or without negatives get the mean weight, 1, and a warning.
+    imba-explain has sqrt(N+_k / (max N+ + sum N+)) over its sum, times 15: for its 15 classes the same, as the denominator
+    cancels. The paper reports no result of it. Classes without positives or without negatives get the mean weight, 1.
     """
 
     name: ClassVar[str] = "inter_wbce"
@@ -30,10 +30,9 @@ class InterWbce(Strategy):
         at_least("scale", self.scale, 0)
 
     def loss(self, counts: ClassCounts) -> Criterion:
-        """Weights from the counts of the training set."""
+        """Weights from the counts of the training set; a warning names the classes without positives or negatives."""
         sided = one_sided(counts, self.name)
-        common = max(counts.positives, default=0) + sum(counts.positives)
-        raw = [0.0 if alone else math.sqrt(p / common) for alone, p in zip(sided, counts.positives, strict=True)]
+        raw = [0.0 if alone else math.sqrt(p) for alone, p in zip(sided, counts.positives, strict=True)]
         mean = math.fsum(raw) / max(1, sided.count(False))
         weights = side([1.0 if alone else weight / mean for alone, weight in zip(sided, raw, strict=True)])
         return Weighted(weights, weights, self.scale)

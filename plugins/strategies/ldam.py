@@ -76,8 +76,8 @@ class Deferred:
         self._now = first
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Epochs count from 0."""
-        self._now = self._later if epoch >= self._after * epochs else self._first
+        """Epochs count from 1; the share is of those that are over."""
+        self._now = self._later if (epoch - 1) / epochs >= self._after else self._first
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of every entry of logits [N, K, ...] and labels [N, K, ...]."""
