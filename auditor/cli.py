@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 LOG = "log.txt"
-ADVICE = "what is finished is kept; the same command goes on from there"
+ADVICE = "what is finished is kept; the same command (auditor train: with --resume) goes on from there"
 
 
 class Terminated(BaseException):

@@ -56,8 +56,8 @@ GOLDEN: dict[str, tuple[str, list[str]]] = {
         f"train.yaml:5:32: strategies[0].with[0]: found focal, {PURE}",
     ]),
     "an option inside with": (changed("[bce]", "[{use: bce, with: [{use: asymmetric_mixup, alfa: 1}]}]"), [
-        "train.yaml:5:56: strategies[0].with[0].alfa: unknown option of asymmetric_mixup; allowed: alpha, margin, rare, symmetric;"
-        " did you mean alpha?",
+        ("train.yaml:5:56: strategies[0].with[0].alfa: unknown option of asymmetric_mixup; allowed: alpha, margin, rare, symmetric;"
+        " did you mean alpha?"),
     ]),
     "the same twice in with": (changed("[bce]", "[{use: bce, with: [balanced_sampling, balanced_sampling]}]"), [
         "train.yaml:5:51: strategies[0].with[1]: found the same as strategies[0].with[0]; allowed: once",
@@ -107,24 +107,24 @@ GOLDEN: dict[str, tuple[str, list[str]]] = {
         "train.yaml:4:91: models[0].head: found softmax; allowed: sigmoid, for the losses take every class as a question of its own",
     ]),
     "a table of scores": (changed("{use: factory, file: trainable.py, function: plain, options: {classes: 3}}", "{use: scores}"), [
-        "train.yaml:4:10: models[0]: found scores, which cannot be made without a checkpoint (`checkpoint: Path | None`); allowed:"
-        " factory, monai, t_densenet, torchvision",
+        ("train.yaml:4:10: models[0]: found scores, which cannot be made without a checkpoint (`checkpoint: Path | None`); allowed:"
+        " factory, monai, t_densenet, torchvision"),
     ]),
     "a pretrained file that is not there": (changed("{classes: 3}", "{classes: 3}, pretrained: trainable.p"), [
-        "train.yaml:4:97: models[0].pretrained: found no file trainable.p; allowed: a checkpoint, or imagenet;"
-        " did you mean trainable.py?",
+        ("train.yaml:4:97: models[0].pretrained: found no file trainable.p; allowed: a checkpoint, or imagenet;"
+        " did you mean trainable.py?"),
     ]),
     "a plugin that is not there": (changed("[trainable.py]", "[trainabl.py]"), [
         "train.yaml:6:11: plugins[0]: no file 'trainabl.py' in .; did you mean trainable.py?",
     ]),
     "much at once": (
-        "titel: t\ndataset: {use: squars, split: train}\nvalidation: {split: vall}\nmodels: [{use: factory, seed: 1}]\n"
-        "strategies: [bcee, {use: bce, with: [focal]}]\nseeds: [1, 1]\nrecipe: {use: small, epocs: 3}\nplugins: [trainable.py]\n",
+        ("titel: t\ndataset: {use: squars, split: train}\nvalidation: {split: vall}\nmodels: [{use: factory, seed: 1}]\n"
+        "strategies: [bcee, {use: bce, with: [focal]}]\nseeds: [1, 1]\nrecipe: {use: small, epocs: 3}\nplugins: [trainable.py]\n"),
         [
             "train.yaml:1:1: title: is missing",
             f"train.yaml:1:1: titel: unknown key; allowed: {KEYS}; did you mean title?",
-            "train.yaml:2:16: dataset.use: no dataset is called 'squars'; allowed: chestxray14, dicom_folder, image_folder,"
-            " planted, squares; did you mean squares?",
+            ("train.yaml:2:16: dataset.use: no dataset is called 'squars'; allowed: chestxray14, dicom_folder, image_folder,"
+            " planted, squares; did you mean squares?"),
             f"train.yaml:4:25: models[0].seed: found seed; {SET}",
             f"train.yaml:5:14: strategies[0]: no strategy is called 'bcee'; allowed: {STRATEGIES}; did you mean bce?",
             f"train.yaml:5:38: strategies[1].with[0]: found focal, {PURE}",

@@ -7,6 +7,7 @@ keyed by seed, epoch and step. What must be kept between epochs is therefore wei
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Epoch(NamedTuple):
     def macro(self) -> float | None:
         """The mean AUROC over the classes that have one."""
         found = [value for value in self.auroc.values() if value is not None]
-        return float(np.mean(found)) if found else None
+        return math.fsum(found) / len(found) if found else None
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def read_state(folder: Path, told: str, training: Training) -> Progress:
     try:
         card, weights = read_card(path), read_weights(path)
         kept = card["training"]
-        epochs = tuple(Epoch(**epoch) for epoch in kept["epochs"])
+        epochs = tuple(_epoch(training.setting.classes, **epoch) for epoch in kept["epochs"])
         if kept["identity"] != told:
             raise OutputError(_otherwise(folder))
         training.restore(weights, card.get("scaler", {}))
@@ -91,6 +91,11 @@ def read_state(folder: Path, told: str, training: Training) -> Progress:
             f"{path}: training cannot go on from it: {why}; delete {folder} to train this network again"
         ) from error
     return Progress(epochs, kept["best"])
+
+
+def _epoch(classes: Sequence[str], number: int, loss: float, auroc: dict[str, float | None]) -> Epoch:
+    """An epoch as it was: a card keeps the classes in order of name."""
+    return Epoch(number, loss, {name: auroc[name] for name in classes})
 
 
 def finished(folder: Path, told: str) -> bool:

@@ -81,3 +81,25 @@ def test_880_annotated_images_add_little_memory(benchmark: Any, network: str) ->
     audit, base = benchmark.pedantic(compare, rounds=1)
     said(f"{network}: peak {audit:.2f} GiB against {base:.2f} GiB of the plain loop, {audit - base:+.2f}")
     assert audit - base <= 0.4
+
+
+def trained(side: str, images: int) -> dict[str, float]:
+    words = [sys.executable, str(MEASURE.with_name("measure_training.py")), side, str(ROUNDS), str(images)]
+    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_the_trainer_costs_what_a_bare_loop_costs(benchmark: Any) -> None:
+    found = benchmark.pedantic(lambda: trained("loop", 320), rounds=1)
+    said(f"small CNN at 128 pixels: trainer / bare loop = {found['cpu']:.3f} in CPU time, {found['wall']:.3f} in wall time")
+    assert found["cpu"] <= 1.05
+
+
+def test_decoding_keeps_two_cores_busy(benchmark: Any) -> None:
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("there is one core")
+    found = benchmark.pedantic(lambda: trained("decoding", 60), rounds=1)
+    said(f"PNG files of 1024 pixels: {found['times']:.2f} times as fast as by one thread, {found['busy']:.2f} cores busy")
+    assert found["times"] >= 1.6
