@@ -85,7 +85,7 @@ def test_the_networks_come_in_order_with_what_is_known_of_them(home: Path) -> No
         ("bce", 0), ("bce", 1), ("focal", 0), ("focal", 1),
     ]  # fmt: skip
     assert all(model.options["classes"] == ["Nodule", "Effusion", "Mass"] for model in config.models)
-    assert [card["strategy"]["parts"][0]["use"] for card in config.trained] == ["bce", "bce", "focal", "focal"]
+    assert [card["strategy"]["parts"][0]["use"] for _, card in config.trained] == ["bce", "bce", "focal", "focal"]
     assert read(audit(home, f"[{by_hand('bce', 0)}]")).trained == ()
 
 

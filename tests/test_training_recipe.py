@@ -83,3 +83,12 @@ def test_the_optimiser_is_pytorchs_with_the_options_of_the_recipe(name: Any, kin
     group = made.param_groups[0]
     assert (group["lr"], group["weight_decay"]) == (0.2, 0.05)
     assert name != "sgd" or group["momentum"] == 0.7
+
+
+def test_what_a_criterion_learns_does_not_decay() -> None:
+    network, learned = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    made = Recipe(optimiser="sgd", rate=0.1, decay=0.5, momentum=0.0).make_optimiser([network], [learned])
+    network.grad, learned.grad = torch.zeros(2), torch.zeros(2)
+    made.step()
+    assert network.tolist() == pytest.approx([0.95, 0.95])
+    assert learned.tolist() == [1.0, 1.0]

@@ -90,8 +90,9 @@ class Training:
             self.criterion: Criterion = strategies[0].loss(setting.counts)
         if isinstance(self.criterion, nn.Module):
             self.criterion.to(setting.device)
-        self.weights = [*network.parameters(), *(self.criterion.parameters() if isinstance(self.criterion, nn.Module) else ())]
-        self.optimiser = setting.recipe.make_optimiser(self.weights)
+        learned = list(self.criterion.parameters()) if isinstance(self.criterion, nn.Module) else []
+        self.weights = [*network.parameters(), *learned]
+        self.optimiser = setting.recipe.make_optimiser(network.parameters(), learned)
         self.scaler = torch.amp.GradScaler(setting.device.split(":")[0], enabled=setting.recipe.precision == "float16")
         labels, counts = setting.training.labels, setting.counts
         self._drawn = the_one(strategies, "sampling", labels, counts)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -54,14 +54,16 @@ class Recipe:
         done = (step - self.warmup) / max(steps - self.warmup, 1)
         return self.rate * (self.end + (1 - self.end) * (1 + math.cos(math.pi * done)) / 2)
 
-    def make_optimiser(self, weights: Iterable[nn.Parameter]) -> Optimizer:
-        """The optimiser of these weights."""
+    def make_optimiser(self, network: Iterable[nn.Parameter], criterion: Iterable[nn.Parameter] = ()) -> Optimizer:
+        """The optimiser of a network's weights, and of what its criterion learns: decay would pull that towards some answer."""
         import torch
 
+        groups: list[dict[str, Any]] = [{"params": list(network)}, {"params": list(criterion), "weight_decay": 0.0}]
+        learned = [group for group in groups if group["params"]]
         if self.optimiser == "sgd":
-            return torch.optim.SGD(weights, lr=self.rate, weight_decay=self.decay, momentum=self.momentum)
+            return torch.optim.SGD(learned, lr=self.rate, weight_decay=self.decay, momentum=self.momentum)
         kind = torch.optim.Adam if self.optimiser == "adam" else torch.optim.AdamW
-        return kind(weights, lr=self.rate, weight_decay=self.decay)
+        return kind(learned, lr=self.rate, weight_decay=self.decay)
 
 
 RECIPES = MappingProxyType(

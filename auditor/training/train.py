@@ -103,7 +103,11 @@ class _Session:
         """One step of every architecture with every strategy that is owed: what cannot work is said before anything is trained."""
         owed = [pair for pair in zip(self.plan.runs, settings, strict=True) if not (self.out / pair[0].name / CARD).exists()]
         for run, setting in {(run.place, run.strategy): (run, setting) for run, setting in reversed(owed)}.values():
-            with _placed(run), warnings.catch_warnings(), torch.random.fork_rng():
+            with (
+                _placed(run),
+                warnings.catch_warnings(),
+                torch.random.fork_rng(devices=[self.device] if self.device.startswith("cuda") else []),
+            ):
                 warnings.simplefilter("ignore", UserWarning)
                 Training(fresh(run)[0], run.strategies, run.seed, setting).rehearse()
         self.ranks.wait()
@@ -139,7 +143,11 @@ class _Session:
 
     def _train(self, run: TrainingRun, setting: Setting) -> None:
         folder, started = self.out / run.name, time.monotonic()
-        with _placed(run), warnings.catch_warnings(record=True) as warned, torch.random.fork_rng():
+        with (
+            _placed(run),
+            warnings.catch_warnings(record=True) as warned,
+            torch.random.fork_rng(devices=[self.device] if self.device.startswith("cuda") else []),
+        ):
             warnings.simplefilter("always", UserWarning)  # strategies tell in this way of classes that they cannot weigh
             network, notes = fresh(run)
             if self.ranks.first:
