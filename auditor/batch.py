@@ -71,10 +71,10 @@ class Batch:
 
     @cached_property
     def features(self) -> Tensor:
-        """Output [n, C, h, w] of the dissection layer."""
+        """Output [n, C, h, w] of the dissection layer, contiguous: whoever reads it goes through it map by map."""
         if self._features is None:
             assert self.network is not None and self.images is not None
-            self._features = self.network.features(self.images, "dissection")[: len(self.samples)]
+            self._features = self.network.features(self.images, "dissection")[: len(self.samples)].contiguous()
         return self._features
 
     def boxes(self, image: int, target: int) -> list[Box]:

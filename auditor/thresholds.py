@@ -106,6 +106,11 @@ class ChannelTops(Tally):
             count = count + np.where(self.bound == limits, self.tied, 0)
         return np.asarray(count / (self.images * self.positions))
 
+    def floor(self) -> npt.NDArray[np.float32]:
+        """What a value must exceed to matter from now on [C]: raised to it, smaller ones leave the thresholds, the values above
+        them and the dead channels what they are."""
+        return np.where((self.bound < self.high) | (self.low == self.high), self.bound, np.float32(-np.inf))
+
     def dead(self) -> npt.NDArray[np.bool_]:
         """Channels that never change [C]."""
         return np.asarray(self.low == self.high)
