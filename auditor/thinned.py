@@ -57,9 +57,9 @@ def _pack(maps, floor, marks, values, lengths):  # type: ignore[no-untyped-def]
         hot, wide = np.zeros(size + 2, np.uint8), np.zeros(size + 2 * width, np.uint8)
         at, own = np.uint64(0), values[n]
         for c in range(channels):
-            plane, near = maps[n, c].reshape(-1), marks[n, c]
+            plane, near, least = maps[n, c].reshape(-1), marks[n, c], floor[c]
             for i in range(size):
-                hot[i + 1] = not plane[i] <= floor[c]  # so written, NaN is above any floor
+                hot[i + 1] = not plane[i] <= least  # so written, NaN is above any floor
             _spread(hot, width, wide, near)
             for i in range(size):  # without a branch: what is not kept is overwritten by the next one
                 own[at] = plane[i]
