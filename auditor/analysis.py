@@ -51,6 +51,14 @@ class Analysis:
     def observe(self, tallies: Mapping[str, Tally], batch: View) -> None:
         """First look: add this batch to the tallies."""
 
+    def floor(self, tallies: Mapping[str, Tally]) -> Any:
+        """What a feature must exceed to matter later, by channel float32 [C], as far as these tallies can tell; None: all matter.
+
+        A feature that does not exceed it, and whose 8 neighbours do not either, may come back as the floor itself, on the
+        second look and when a run that was cut short observes it again. What comes out must be the same.
+        """
+        return None
+
     def summarise(self, tallies: Mapping[str, Tally]) -> Mapping[str, float]:
         """{metric name: value} for the model as a whole, from the finished tallies."""
         return {}

@@ -49,6 +49,7 @@ class Batch:
         self._scores, self._features, self._softmax = scores, features, softmax
         self._maps: dict[tuple[int, int, int], Tensor] = {}
         self.skip: frozenset[int] = frozenset()
+        self._cases: dict[tuple[frozenset[str], frozenset[int]], tuple[list[tuple[int, int]], list[tuple[int, int, str]]]] = {}
         self.frames = list(frames or [Frame()] * len(samples))
         place = {name: number for number, name in enumerate(self.classes)}
         self._boxes: list[list[tuple[int, Box]]] = [
@@ -71,10 +72,10 @@ class Batch:
 
     @cached_property
     def features(self) -> Tensor:
-        """Output [n, C, h, w] of the dissection layer."""
+        """Output [n, C, h, w] of the dissection layer, contiguous: whoever reads it goes through it map by map."""
         if self._features is None:
             assert self.network is not None and self.images is not None
-            self._features = self.network.features(self.images, "dissection")[: len(self.samples)]
+            self._features = self.network.features(self.images, "dissection")[: len(self.samples)].contiguous()
         return self._features
 
     def boxes(self, image: int, target: int) -> list[Box]:
@@ -111,6 +112,12 @@ class Batch:
 
     def cases(self, needs: frozenset[str]) -> tuple[list[tuple[int, int]], list[tuple[int, int, str]]]:
         """([(image, target)] that have what these needs name, [(image, target, why not)] of the others)."""
+        key = (needs, self.skip)
+        if key not in self._cases:
+            self._cases[key] = self._sorted_out(needs)
+        return self._cases[key]
+
+    def _sorted_out(self, needs: frozenset[str]) -> tuple[list[tuple[int, int]], list[tuple[int, int, str]]]:
         found: list[tuple[int, int]] = []
         gaps: list[tuple[int, int, str]] = []
         targets = list(range(len(self.classes))) + ([OVERALL] if "overall" in needs else [])

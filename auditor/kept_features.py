@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from .analysis import Analysis
 from .batch import Batch
@@ -28,16 +29,24 @@ class Kept:
     others: list[int]
     other_frames: list[Frame]
     quarantined: dict[str, list[Quarantine]]
+    packs: list[list[int]]
     data: Path
 
-    def parts(self, batch: int) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
-        """Features [n, C, h, w] of n <= batch samples at a time, and which of `rows` they are."""
+    def parts(self) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+        """Features [n, C, h, w] batch by batch, as they were added, and which of `rows` they are."""
         if not self.rows:
             return
-        stored = np.memmap(self.data, np.float32, "r", shape=(len(self.rows), *self.shape))
-        for start in range(0, len(self.rows), batch):
-            part = slice(start, start + batch)
-            yield part, np.array(stored[part])
+        from .thinned import Packed, unpack
+
+        channels, height, width = self.shape
+        first = 0
+        with self.data.open("rb") as file:
+            for lengths in self.packs:
+                marks = np.fromfile(file, np.uint8, len(lengths) * channels * -(-height * width // 8))
+                values, floor = np.fromfile(file, np.float32, sum(lengths)), np.fromfile(file, np.float32, channels)
+                packed = Packed(marks.reshape(len(lengths), channels, -1), values, np.array(lengths, np.int64), floor)
+                yield slice(first, first + len(lengths)), unpack(packed, height, width)
+                first += len(lengths)
 
 
 def observes(analysis: Analysis) -> frozenset[str]:
@@ -62,7 +71,8 @@ def read(folder: Path, chunk: int) -> Kept:
         about["others"],
         [Frame(*frame) for frame in about["other_frames"]],
         {scope: [Quarantine(*item) for item in items] for scope, items in about["quarantined"].items()},
-        path.with_suffix(".f32"),
+        about["packs"],
+        path.with_suffix(".packed"),
     )
 
 
@@ -73,20 +83,21 @@ class Keeper:
         self._path = place(folder, chunk)
         self._wanted = {needs for analysis in analyses for needs in (observes(analysis), analysis.needs)}
         self._about: dict[str, Any] = {"rows": [], "frames": [], "size": [0, 0], "shape": [], "others": [], "other_frames": []}
+        self._about["packs"] = []
         self._data: IO[bytes] | None = None
 
     def __enter__(self) -> Keeper:
         if self._wanted:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._data = self._path.with_suffix(".f32").open("wb")
+            self._data = self._path.with_suffix(".packed").open("wb")
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._data:
             self._data.close()
 
-    def add(self, batch: Batch, numbers: list[int]) -> None:
-        """Keep the features of the samples of this batch that any analysis can use."""
+    def add(self, batch: Batch, numbers: list[int], floor: npt.NDArray[np.float32] | None) -> None:
+        """Keep the features of the samples of this batch that any analysis can use, as far as they matter (see `Analysis.floor`)."""
         if self._data is None:
             return
         rows = sorted({image for needs in self._wanted for image, _ in batch.cases(needs)[0]})
@@ -95,13 +106,21 @@ class Keeper:
         self._about["other_frames"] += [list(batch.frames[image]) for image in others]
         self._about["size"] = list(batch.size)
         if rows:
-            features = (
-                (batch.features if len(rows) == len(numbers) else batch.features[rows]).float().cpu().contiguous().numpy()
-            )
             self._about["rows"] += [numbers[image] for image in rows]
             self._about["frames"] += [list(batch.frames[image]) for image in rows]
-            self._about["shape"] = list(features.shape[1:])
-            features.tofile(self._data)
+            self._write(batch.features if len(rows) == len(numbers) else batch.features[rows], floor)
+
+    def _write(self, features: Tensor, floor: npt.NDArray[np.float32] | None) -> None:
+        from .thinned import pack
+        from .thresholds import planes
+
+        assert self._data is not None
+        maps = planes(features)
+        packed = pack(maps, np.full(maps.shape[1], -np.inf, np.float32) if floor is None else floor)
+        for part in (packed.marks, packed.values, packed.floor):
+            self._data.write(np.ascontiguousarray(part).data)
+        self._about["shape"] = list(maps.shape[1:])
+        self._about["packs"].append(packed.lengths.tolist())
 
     def finish(self, quarantined: dict[str, list[Quarantine]]) -> None:
         """Publish; the .json comes last, so that a killed run leaves no half of it.

@@ -121,8 +121,8 @@ def run(
 
 def _feature_key(plan: Plan, model: PlannedModel, units: list[Unit]) -> str:
     """Kept features belong to everything that decides what is in them."""
-    wanted = sorted({need for unit in units if unit.analysis for need in unit.analysis.needs | observes(unit.analysis)})
-    return digest(model.identity, plan.data_key, plan.config.batch, plan.device, wanted)
+    thinned_for = sorted(unit.key for unit in units if looks_twice(unit))
+    return digest(model.identity, plan.data_key, plan.config.batch, plan.device, thinned_for)
 
 
 class _ModelPass:
@@ -134,6 +134,7 @@ class _ModelPass:
         self.plan, self.model, self.ledger, self.store, self.features = plan, model, ledger, store, features
         self.strict = strict
         self.failed: set[str] = set()
+        self.tallies: dict[str, dict[str, Any]] = {}
         self._network: Network | None = None
 
     @property
@@ -153,7 +154,8 @@ class _ModelPass:
         self.ledger.fail(unit.key, what)
 
     def stream(self, once: list[Unit], twice: list[Unit], lacking: Mapping[str, set[int]], notify: Notify) -> None:
-        """The first look: measure units that need one look, keep the features of units that need two."""
+        """The first look: measure units that need one look; observe for units that need two, and keep their features."""
+        self._begin(twice)
         todo = [
             chunk
             for chunk in range(self.plan.chunks)
@@ -168,6 +170,32 @@ class _ModelPass:
                 raise refused(self.features, error) from error
             notify(self.model.id, chunk)
 
+    def _begin(self, twice: list[Unit]) -> None:
+        """Fresh tallies, with what an earlier run has kept already."""
+        for unit in twice:
+            self._guarded(unit, partial(self._fresh_tallies, unit))
+        for chunk in range(self.plan.chunks) if twice else ():
+            if self._is_kept(chunk):
+                for batch, _ in self._from_kept(chunk):
+                    for unit in twice:
+                        self._guarded(unit, partial(self._observe, unit, batch))
+
+    def _fresh_tallies(self, unit: Unit) -> None:
+        assert unit.analysis is not None
+        self.tallies[unit.key] = dict(unit.analysis.tallies())
+        boxed = "box" in observes(unit.analysis)
+        most = sum(bool(sample.boxes) or not boxed for sample in self.plan.samples)
+        for tally in self.tallies[unit.key].values():
+            if hasattr(tally, "expected_images"):
+                tally.expected_images = most
+
+    def _observe(self, unit: Unit, batch: Batch) -> None:
+        analysis, tallies = unit.analysis, self.tallies[unit.key]
+        assert analysis is not None
+        cases, _ = batch.cases(observes(analysis))
+        if cases:
+            analysis.observe(tallies, batch.view(observes(analysis), cases, None, tallies))
+
     def _is_kept(self, chunk: int) -> bool:
         return kept_features.place(self.features, chunk).exists()
 
@@ -180,14 +208,27 @@ class _ModelPass:
                 quarantined[answers_scope] += self._without_answer(batch, numbers)
                 for unit in due:
                     self._guarded(unit, partial(measure, unit, batch, numbers, {}, found[unit.key], self.plan.gallery))
-                for unit in keep[:1]:  # they share what is kept, so they fail together
-                    if not self._guarded(unit, partial(keeper.add, batch, numbers)):
-                        for other in keep[1:]:
-                            self.fail(other, ModelRefused("the features could not be kept"))
-            if not any(unit.key in self.failed for unit in keep):
+                self._observe_and_keep(keep, keeper, batch, numbers)
+            if any(unit.key not in self.failed for unit in keep):
                 keeper.finish(quarantined)
         done = {key: part for key, part in found.items() if key not in self.failed}
         self.ledger.write(chunk, done, quarantined)
+
+    def _observe_and_keep(self, keep: list[Unit], keeper: Keeper, batch: Batch, numbers: list[int]) -> None:
+        floors = {}
+
+        def look(unit: Unit) -> None:
+            assert unit.analysis is not None
+            self._observe(unit, batch)
+            floors[unit.key] = unit.analysis.floor(self.tallies[unit.key])
+
+        standing = [unit for unit in keep if self._guarded(unit, partial(look, unit))]
+        whole = len(standing) < len(self.tallies) or any(floor is None for floor in floors.values())
+        for unit in standing[:1]:  # they share what is kept, so they fail together
+            floor = None if whole else np.min(list(floors.values()), 0)
+            if not self._guarded(unit, partial(keeper.add, batch, numbers, floor)):
+                for other in standing[1:]:
+                    self.fail(other, ModelRefused("the features could not be kept"))
 
     def _guarded(self, unit: Unit, step: Callable[[], None]) -> bool:
         """Do a step of a unit that has not failed; one that raises has failed now. Whether the unit still stands."""
@@ -250,30 +291,11 @@ class _ModelPass:
         """Finish a unit that needs two looks from the features that were kept: no image is read, no forward pass is run."""
         analysis = unit.analysis
         assert analysis is not None
-        tallies: dict[str, Any] = {}
-
-        def observe() -> None:
-            tallies.update(self._observe(analysis))
-            self.ledger.finish(unit.key, checked_summary(analysis, analysis.summarise(tallies)))
-
-        self._guarded(unit, observe)
+        tallies = self.tallies.pop(unit.key, {})
+        self._guarded(unit, lambda: self.ledger.finish(unit.key, checked_summary(analysis, analysis.summarise(tallies))))
         for chunk in sorted(lacking):
             self._guarded(unit, partial(self._measure_kept, unit, analysis, tallies, chunk))
             notify(self.model.id, chunk)
-
-    def _observe(self, analysis: Analysis) -> dict[str, Any]:
-        tallies = dict(analysis.tallies())
-        chunks = range(self.plan.chunks)
-        images = sum(len(kept_features.read(self.features, chunk).rows) for chunk in chunks)
-        for tally in tallies.values():
-            if hasattr(tally, "expected_images"):
-                tally.expected_images = images
-        for chunk in chunks:
-            for batch, _ in self._from_kept(chunk):
-                cases, _ = batch.cases(observes(analysis))
-                if cases:
-                    analysis.observe(tallies, batch.view(observes(analysis), cases, None, tallies))
-        return tallies
 
     def _measure_kept(self, unit: Unit, analysis: Analysis, tallies: Mapping[str, Any], chunk: int) -> None:
         found, kept = Found({}, {}, []), kept_features.read(self.features, chunk)
@@ -285,7 +307,7 @@ class _ModelPass:
 
     def _from_kept(self, chunk: int) -> Iterator[Looked]:
         kept = kept_features.read(self.features, chunk)
-        for part, stored in kept.parts(self.plan.config.batch):
+        for part, stored in kept.parts():
             samples = [self.plan.samples[number] for number in kept.rows[part]]
             features: Tensor = torch.from_numpy(stored).to(self.plan.device)
             yield Looked(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SPARE = 256
+SAMPLE = 512
 
 
 def planes(features: Tensor) -> npt.NDArray[np.float32]:
@@ -67,10 +68,11 @@ class ChannelTops(Tally):
         if self.expected_images and self.images > self.expected_images:
             raise PluginError(f"{self.images} images were added where {self.expected_images} were expected")
         flat = maps.reshape(images, channels, height * width)
-        if not np.isfinite(flat).all():
-            broken = channels - np.isfinite(flat).all((0, 2)).sum()
+        low, high = flat.min(2).min(0), flat.max(2).max(0)  # NaN goes through
+        broken = channels - int((np.isfinite(low) & np.isfinite(high)).sum())
+        if broken:
             raise PluginError(f"features of {broken} of {channels} channels are NaN or infinite")
-        _extremes(flat, self.low, self.high)
+        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
         self._take(flat, np.full(channels, height * width), True)
 
     def merge(self, other: Self) -> None:
@@ -104,6 +106,11 @@ class ChannelTops(Tally):
             count = count + np.where(self.bound == limits, self.tied, 0)
         return np.asarray(count / (self.images * self.positions))
 
+    def floor(self) -> npt.NDArray[np.float32]:
+        """What a value must exceed to matter from now on [C]: raised to it, smaller ones leave the thresholds, the values above
+        them and the dead channels what they are."""
+        return np.where((self.bound < self.high) | (self.low == self.high), self.bound, np.float32(-np.inf))
+
     def dead(self) -> npt.NDArray[np.bool_]:
         """Channels that never change [C]."""
         return np.asarray(self.low == self.high)
@@ -121,56 +128,111 @@ class ChannelTops(Tally):
         self.ready = np.zeros(0)
 
     def _take(self, flat: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], passing: bool) -> None:
-        needed = int(self.filled.max(initial=0)) + len(flat) * int(lengths.max(initial=0))
-        keep = needed
+        longest = int(lengths.max(initial=0))
+        keep = needed = int(self.filled.max(initial=0)) + len(flat) * longest
+        most = None
         if self.expected_images:
             keep = linear(self.expected_images * self.positions, self.share)[0]
-            needed = min(needed, keep + max(keep // 2, SPARE))
+            most = keep + max(keep // 2, SPARE, 3 * self.positions)
+            needed = min(needed, most)
         if needed > self.values.shape[1]:
             room = max(needed, 2 * self.values.shape[1])
-            if self.expected_images:
-                room = min(room, keep + max(keep // 2, SPARE))
-            wider = np.zeros((len(self.values), room), np.float32)
+            wider = np.zeros((len(self.values), room if most is None else min(room, most)), np.float32)
             wider[:, : self.values.shape[1]] = self.values
             self.values = wider
         _absorb(flat, lengths, self.values, self.filled, self.bound, self.tied, keep, passing)
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"nnan", "nsz"})  # the values have been checked to be finite
-def _extremes(flat, low, high):  # type: ignore[no-untyped-def]
-    for c in numba.prange(flat.shape[1]):
-        least, most = low[c], high[c]
-        for n in range(flat.shape[0]):
-            for i in range(flat.shape[2]):
-                least, most = min(least, flat[n, c, i]), max(most, flat[n, c, i])
-        low[c], high[c] = least, most
-
-
 @numba.njit(cache=True, parallel=True)
 def _absorb(flat, lengths, values, filled, bound, tied, keep, passing):  # type: ignore[no-untyped-def]
-    """Put values [N, C, L] into the buffers; with `passing` those not above the bound are passed over."""
+    """Put values [N, C, L] into the buffers; with `passing` those not above the bound are passed over.
+
+    A plane that is sure to fit is appended without a branch: each value is written, and the next one overwrites it if it
+    was not above the bound.
+    """
     room = values.shape[1]
     for c in numba.prange(flat.shape[1]):
-        count, limit = filled[c], bound[c]
+        own = values[c]
         for n in range(flat.shape[0]):
-            for i in range(lengths[c]):
-                value = flat[n, c, i]
-                if passing and value <= limit:
-                    tied[c] += value == limit
-                    continue
-                if count == room:
-                    least, dropped = _keep_largest(values[c], count, keep)
-                    if least > limit:
-                        limit, tied[c] = least, dropped
-                    elif least == limit:
-                        tied[c] += dropped
-                    count = keep
-                    if passing and value <= limit:
-                        tied[c] += value == limit
-                        continue
-                values[c, count] = value
-                count += 1
-        filled[c], bound[c] = count, limit
+            plane = flat[n, c, : lengths[c]]
+            if filled[c] + len(plane) > room and filled[c] > keep:
+                _tidy(own, filled, bound, tied, c, keep)
+            if not passing or filled[c] + len(plane) > room:
+                _absorb_slowly(plane, own, filled, bound, tied, c, keep, passing)
+                continue
+            limit, count, ties = bound[c], np.uint64(filled[c]), 0
+            for i in range(len(plane)):
+                own[count] = plane[i]
+                count += np.uint64(plane[i] > limit)
+            for i in range(len(plane)):
+                ties += plane[i] == limit
+            filled[c] = count
+            tied[c] += ties
+
+
+@numba.njit(cache=True)
+def _absorb_slowly(plane, own, filled, bound, tied, c, keep, passing):  # type: ignore[no-untyped-def]
+    """One value after the other, making room whenever there is none."""
+    for i in range(len(plane)):
+        value = plane[i]
+        if passing and value <= bound[c]:
+            tied[c] += value == bound[c]
+            continue
+        if filled[c] == len(own):
+            _raise_bound(bound, tied, c, *_keep_largest(own, filled[c], keep))
+            filled[c] = keep
+            if passing and value <= bound[c]:
+                tied[c] += value == bound[c]
+                continue
+        own[filled[c]] = value
+        filled[c] += 1
+
+
+@numba.njit(cache=True)
+def _raise_bound(bound, tied, c, least, dropped):  # type: ignore[no-untyped-def]
+    """`dropped` values equal to `least` were not kept, nor was anything below it."""
+    if least > bound[c]:
+        bound[c], tied[c] = least, dropped
+    elif least == bound[c]:
+        tied[c] += dropped
+
+
+@numba.njit(cache=True)
+def _tidy(own, filled, bound, tied, c, keep):  # type: ignore[no-untyped-def]
+    """Drop the smaller values of a buffer, down to a little more than `keep`.
+
+    The cut is guessed from a sample and the values above it are counted; a guess that would drop too many or too few is not
+    taken, and the exact selection, which is several times slower, cuts instead.
+    """
+    count = filled[c]
+    cut = _guess(own, count, keep)
+    above, equal = 0, 0
+    for i in range(count):
+        above += own[i] > cut
+        equal += own[i] == cut
+    same = max(0, keep - above)
+    if same > equal or above + same > keep + (len(own) - keep) // 2:
+        _raise_bound(bound, tied, c, *_keep_largest(own, count, keep))
+        filled[c] = keep
+        return
+    kept = 0
+    for i in range(count):
+        value = own[i]
+        own[kept] = value
+        kept += value > cut
+    own[kept : kept + same] = cut
+    filled[c] = kept + same
+    _raise_bound(bound, tied, c, cut, equal - same)
+
+
+@numba.njit(cache=True)
+def _guess(own, count, keep):  # type: ignore[no-untyped-def]
+    """A value that a little more than `keep` of the values most likely reach."""
+    step = max(1, count // SAMPLE)
+    sample = own[:count:step].copy()
+    share = keep / count
+    rank = len(sample) * share + 2 * np.sqrt(len(sample) * share * (1 - share))
+    return _keep_largest(sample, len(sample), min(np.int64(rank) + 1, len(sample)))[0]
 
 
 @numba.njit(cache=True)

@@ -132,6 +132,12 @@ class Dissection(Analysis):
         if "labels" in tallies:
             tallies["labels"].add(_labels_per_image(batch))
 
+    def floor(self, tallies: Mapping[str, Tally]) -> Any:
+        from auditor.thresholds import ChannelTops
+
+        top = tallies["top"]
+        return top.floor() if isinstance(top, ChannelTops) and top.images and self.resolved().ties == "strict" else None
+
     def measure(self, batch: View) -> Mapping[str, Any]:
         from auditor.boxes import union_masks
         from auditor.concepts import count_concepts

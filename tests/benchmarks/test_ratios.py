@@ -14,6 +14,7 @@ import pytest
 
 MEASURE = Path(__file__).parent / "measure.py"
 ROUNDS = int(os.environ.get("AUDITOR_BENCH_ROUNDS", "3"))
+TIMES = {("resnet50", "0.04"): 100, ("t_densenet", "0.01"): 100, ("t_densenet", "0.04"): 100}
 ENVIRONMENT = {
     **os.environ,
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
@@ -58,19 +59,23 @@ def test_gradcam_and_overlap_next_to_the_plain_loop(benchmark: Any, network: str
     assert found <= 1.5
 
 
-@pytest.mark.parametrize("network", ["resnet50", "t_densenet"])
-def test_dissection_costs_a_hundredth_of_the_published_procedure(benchmark: Any, network: str) -> None:
-    """Both sides have the forward pass taken off: what is compared is thresholds and counting."""
+@pytest.mark.parametrize(("network", "quantile"), [("resnet50", "0.04"), ("t_densenet", "0.01"), ("t_densenet", "0.04")])
+def test_dissection_costs_a_small_share_of_the_published_procedure(benchmark: Any, network: str, quantile: str) -> None:
+    """Thresholds and counting only, per image, at the same quantile; the paper's are .04 for ResNet-50, .01 for T-DenseNet."""
 
-    def compare() -> tuple[float, float]:
-        forward = measured("plain", network, 16)["cpu"] / 16
-        published = measured("reference", network, 8)["cpu"] / 8 - forward
-        whole, without = measured("audit", network, 320)["cpu"], measured("gradcam", network, 320)["cpu"]
-        return published / max((whole - without) / 320, 1e-4), (whole - without) / 320 / forward
+    def compare() -> float:
+        pairs = [
+            (
+                measured("reference", network, 8, quantile)["dissection"] / 8,
+                measured("audit", network, 160, quantile)["dissection"] / 160,
+            )
+            for _ in range(ROUNDS)
+        ]
+        return statistics.median(published / ours for published, ours in pairs)
 
-    times, share = benchmark.pedantic(compare, rounds=1)
-    said(f"{network}: published dissection / ours = {times:.0f}; ours / plain loop = {share:.3f}")
-    assert times >= 100
+    found = benchmark.pedantic(compare, rounds=1)
+    said(f"{network}: published dissection / ours at q = {quantile} = {found:.0f}")
+    assert found >= TIMES[network, quantile]
 
 
 @pytest.mark.parametrize("network", ["resnet50", "t_densenet"])
