@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from auditor_plugins.datasets.planted import Planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from auditor import checkpoint, planted
+from auditor.trained import met, read_folder
 
 MANY = 4000
 SHAPES = st.tuples(st.integers(32, 170), st.integers(32, 170))
@@ -270,16 +270,25 @@ STRATEGIES = ("bce", "wbce", "focal", "cb_focal")
 
 
 def test_the_quickstart_networks_are_small_and_say_what_they_are() -> None:
-    files = sorted(QUICKSTART.glob("*.safetensors"))
-    assert {file.stem for file in files} == set(STRATEGIES)
+    networks = read_folder(QUICKSTART / "networks")
+    files = [network.folder / "model.safetensors" for network in networks]
+    assert {network.card["strategy"]["name"] for network in networks} == set(STRATEGIES)
     assert sum(file.stat().st_size for file in files) < 2_000_000
     assert max(file.stat().st_size for file in files) < 500_000
-    audited = {model["checkpoint"]: model for model in yaml.safe_load((QUICKSTART / "audit.yaml").read_text())["models"]}
-    for file in files:
-        card, model = checkpoint.read_card(file), audited[file.name]
-        assert tuple(card["classes"]) == planted.CLASSES
-        assert (card["strategy"], card["seed"]) == (file.stem, model["seed"]) == (model["strategy"], 0)
-        assert card["preprocessing"] == model["preprocessing"]
+    for network, file in zip(networks, files, strict=True):
+        card = checkpoint.read_card(file)
+        assert tuple(card["classes"]) == tuple(network.card["classes"]) == planted.CLASSES
+        assert (card["strategy"], card["seed"]) == (network.card["strategy"]["name"], 0)
+        assert network.card["digests"]["model.safetensors"] == checkpoint.file_digest(file)
+        assert network.card["options"]["file"] == "../../small_cnn.py"
+
+
+def test_the_quickstart_networks_have_met_no_audited_patient() -> None:
+    tested = [sample.patient for sample in Planted(split="test", images=400).index()]
+    trained = [sample.patient for sample in Planted(split="train", images=3000).index()]
+    for network in read_folder(QUICKSTART / "networks"):
+        assert met(network, "planted", tested) == {"training": 0, "validation": 0}
+        assert met(network, "planted", trained) == {"training": len(set(trained)), "validation": 0}
 
 
 def test_the_quickstart_networks_have_learned_and_one_of_their_findings_is_the_marker() -> None:
@@ -291,7 +300,7 @@ def test_the_quickstart_networks_have_learned_and_one_of_their_findings_is_the_m
     told, blind = Planted(images=300, marker=0.9), Planted(images=300, marker=0.0)
     for strategy in STRATEGIES:
         network = module.build(6)
-        file = QUICKSTART / f"{strategy}.safetensors"
+        file = QUICKSTART / "networks" / f"small_cnn-{strategy}-seed0" / "model.safetensors"
         checkpoint.load_into(network, checkpoint.read_weights(file), file)
         scores = {}
         for dataset in (told, blind):
