@@ -139,7 +139,7 @@ def test_a_rotation_keeps_shape_and_goes_about_the_middle() -> None:
     torch.testing.assert_close(matrix[:, :2], torch.tensor([[cosine, -cosine], [cosine, cosine]]))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0, 1, width=32), min_size=LOTS, max_size=LOTS))
 def test_a_crop_never_leaves_the_canvas(values: list[float]) -> None:
     row = torch.tensor([values])

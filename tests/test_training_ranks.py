@@ -20,7 +20,7 @@ from auditor.training.train import PIXELS
 
 Write = Callable[..., Path]
 Ended = tuple[int, str, str]
-TIMES = 180
+TIMES = 600
 
 
 def free_port() -> int:

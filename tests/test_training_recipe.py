@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, SequentialLR
 
@@ -43,6 +43,7 @@ def test_rates_worked_by_hand() -> None:
     assert public.rate_at(3000, 3000) == pytest.approx(4e-6)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 500),
     st.integers(0, 600),

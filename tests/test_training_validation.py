@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -81,6 +81,7 @@ def test_logits_that_are_not_finite_end_the_network_with_the_image(write_trainin
 MACROS = st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=8)
 
 
+@settings(deadline=None)
 @given(MACROS)
 def test_the_best_epoch_is_the_first_with_the_highest_macro_auroc(macros: list[float | None]) -> None:
     progress = Progress()
