@@ -45,14 +45,18 @@ class Gap:
 
 @dataclass(frozen=True)
 class Finding:
-    """One judged sentence. `alarm` opens the report (something failed), `note` is a caveat, `result` a contrast."""
+    """One judged sentence. `alarm` opens the report (something failed), `caution` is where a reader should look first, `result` a
+    contrast, `note` a caveat."""
 
-    kind: Literal["alarm", "result", "note"]
+    kind: Literal["alarm", "caution", "result", "note"]
     text: str
     metric: str | None = None
     strategy: str | None = None
     class_name: str | None = None
 
+
+POINTING, KNOWN, ASTRAY, BOXED = "pointing_game", 0.8, 0.2, 20
+"""A class is told apart (AUROC at least KNOWN) and looked for elsewhere (peaks in at most ASTRAY of at least BOXED boxes)."""
 
 WEAK = 0.7
 """Mean AUROC below which a reader is told that the networks hardly know what they are asked: our choice, no standard."""
@@ -78,6 +82,7 @@ def judge(
     return [
         *_failures(models, gaps),
         *_quarantine(accounting, max_quarantine),
+        *_elsewhere(summaries, metrics),
         *(_result(comparison, networks, metrics) for comparison in headline if comparison.missing is None),
         *([Finding("note", AFTERWARDS)] if afterwards else ()),
         *_weak(summaries, metrics),
@@ -97,6 +102,36 @@ def _failures(models: Sequence[Mapping[str, Any]], gaps: Sequence[Gap]) -> list[
             why = _clause(reason.removeprefix("failed").lstrip(" :,")) or "no reason given"
             found.append(Finding("alarm", f"The analysis {work} failed for {_list(where)}: {why}."))
     return found
+
+
+def _elsewhere(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> list[Finding]:
+    """Findings that networks tell apart well although their maps peak somewhere else: the mark of a shortcut."""
+    ranked = {name for name, metric in metrics.items() if metric.statistic == "auroc"}
+    known = {(s.class_name, s.model): s.value for s in summaries if s.metric in ranked and s.value is not None}
+    met: dict[tuple[str, str | None], list[tuple[float, float, int]]] = defaultdict(list)
+    both: Counter[tuple[str, str | None]] = Counter()
+    for s in summaries:
+        auroc = known.get((s.class_name, s.model))
+        if s.metric == POINTING and auroc is not None and s.value is not None and s.n >= BOXED and s.class_name not in WHERE:
+            both[s.class_name, s.attribution] += 1
+            if auroc >= KNOWN and s.value <= ASTRAY:
+                met[s.class_name, s.attribution].append((auroc, s.value, s.n))
+    return [
+        Finding("caution", _astray(name, attribution, found, both[name, attribution]), class_name=name)
+        for (name, attribution), found in met.items()
+        if 2 * len(found) > both[name, attribution]
+    ]
+
+
+def _astray(name: str, attribution: str | None, found: Sequence[tuple[float, float, int]], networks: int) -> str:
+    low, high = min(f[0] for f in found), max(f[0] for f in found)
+    least, most = min(f[1] for f in found), max(f[1] for f in found)
+    which = "All" if len(found) == networks else f"{len(found)} of"
+    return (
+        f"{which} {networks} networks tell {name} apart (AUROC {rounded(low)} to {rounded(high)}), but the peak of their map"
+        f"{f' ({attribution})' if attribution else ''} lies in the reference box in only {rounded(100 * least)} % to {rounded(100 * most)} % of"
+        f" {max(f[2] for f in found):,} boxed cases. They may go by something other than the finding."
+    )
 
 
 def _weak(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> list[Finding]:

@@ -81,7 +81,7 @@ class NoContrast(_ComparisonRow):
 class FindingRow(_Strict):
     """One judged sentence."""
 
-    kind: Literal["alarm", "result", "note"]
+    kind: Literal["alarm", "caution", "result", "note"]
     text: str
     metric: str | None
     strategy: str | None

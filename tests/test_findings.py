@@ -273,3 +273,29 @@ def test_networks_that_hardly_know_the_findings_are_called_weak() -> None:
     assert said(0.71, 0.9, None) == []
     assert said(0.55, 0.9)[0].startswith("The networks are weak: 1 of 2 have a mean AUROC below 0.7 (0.55; 0.5 is a coin toss)")
     assert "all of 2 have a mean AUROC below 0.7 (0.55 to 0.6;" in said(0.55, 0.6)[0]
+
+
+def shortcut(*networks: tuple[float, float, int]) -> list[str]:
+    metrics = {"auroc": Metric("auroc", "s", statistic="auroc", of="logit"), "pointing_game": Metric("pointing_game", "s")}
+    rows = []
+    for number, (auroc, pointing, boxed) in enumerate(networks):
+        about = (f"net {number}", "bce", "Nodule")
+        rows.append(Summary("auroc", "performance", None, *about, auroc, None, 400))
+        rows.append(Summary("pointing_game", "alignment", "gradcam", *about, pointing, None, boxed))
+    return [f.text for f in judge([], [], rows, [], ALL_USED, metrics) if f.kind == "caution"]
+
+
+def test_a_finding_that_is_known_but_looked_for_elsewhere_is_named_first() -> None:
+    (text,) = shortcut((0.97, 0.0, 50), (0.99, 0.02, 50))
+    assert text.startswith("All 2 networks tell Nodule apart (AUROC 0.97 to 0.99), but the peak of their map (gradcam) lies in")
+    assert text.endswith("only 0 % to 2 % of 50 boxed cases. They may go by something other than the finding.")
+    assert shortcut((0.97, 0.0, 50), (0.99, 0.02, 50), (0.9, 0.9, 50))[0].startswith("2 of 3 networks")
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [[(0.97, 0.6, 50)] * 2, [(0.6, 0.0, 50)] * 2, [(0.97, 0.0, 19)] * 2, [(0.97, 0.0, 50), (0.97, 0.9, 50)]],
+    ids=["it looks there", "it knows nothing", "too few boxes", "half of the networks"],
+)
+def test_no_shortcut_is_suspected_without_cause(networks: list[tuple[float, float, int]]) -> None:
+    assert shortcut(*networks) == []

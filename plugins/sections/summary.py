@@ -32,6 +32,7 @@ class Summary(Section):
             "reference": order[0] if order else "none",
             "strategies": order,
             "facts": _facts(evidence, order),
+            "cautions": [finding.text for finding in evidence.findings if finding.kind == "caution"],
             "alarms": [finding.text for finding in evidence.findings if finding.kind == "alarm"],
             "main": [finding.text for finding in main],
             "others": len(results) - len(main),
