@@ -14,6 +14,8 @@ SPELT = {
     "iobb": "IoBB",
     "ior": "IoR",
     "iou": "IoU",
+    "cbl": "CBL",
+    "pixel auc": "Pixel AUC",
     "ece": "ECE",
     "ap": "AP",
     "cam": "CAM",
@@ -29,7 +31,9 @@ def title(name: str) -> str:
     >>> title("iobb"), title("average_precision"), title("cam")
     ('IoBB', 'Average precision', 'CAM')
     """
-    words = [SPELT.get(word, word) for word in name.replace("_", " ").split()]
+    if (spaced := name.replace("_", " ")) in SPELT:
+        return SPELT[spaced]
+    words = [SPELT.get(word, word) for word in spaced.split()]
     text = " ".join(words) or name
     return text if words and words[0] in SPELT.values() else text[:1].upper() + text[1:]
 

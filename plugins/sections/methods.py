@@ -19,6 +19,9 @@ AVERAGING = {
     "none": "Kept per case and not averaged, or one number for the network as a whole.",
 }
 PITFALLS = {
+    "cbl": "Zero is a map that ignores the image; a map that always shows where the class usually sits scores above it.",
+    "pixel_auc": "Blind to how strong the evidence is: a faint rim around the box counts as much as a bright centre inside it.",
+    "map_mass": "Depends on the scaling of the map; it explains IoBB and is no merit.",
     "iobb": "A map that is bright everywhere scores high for nothing; read it with IoR.",
     "ior": "A map that is bright in one spot scores high while missing most of the box; read it with IoBB.",
     "iou": "Boxes are larger than most findings, so a perfect map of the finding does not reach 1.",
