@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .findings import Finding as Finding
 from .findings import Gap as Gap
-from .statistics.rows import Comparison, Summary
+from .statistics.rows import Comparison, Curve, Summary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,7 @@ class Evidence:
     gaps: tuple[Gap, ...]
     accounting: Mapping[str, Any]
     environment: Mapping[str, Any]
+    curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -81,6 +82,7 @@ class Evidence:
             "metrics": self.metrics,
             "summaries": _rows(self.summaries),
             "comparisons": _rows(self.comparisons),
+            "curves": _rows(self.curves),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "accounting": self.accounting,
@@ -103,6 +105,7 @@ class Evidence:
             gaps=tuple(Gap(**_named(row)) for row in data["gaps"]),
             accounting=data["accounting"],
             environment=data["environment"],
+            curves=tuple(_curve(row) for row in data.get("curves", ())),
             pictures=tuple(pictures),
         )
 
@@ -120,3 +123,7 @@ def _rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     return {("class_name" if key == "class" else key): value for key, value in row.items()}
+
+
+def _curve(row: Mapping[str, Any]) -> Curve:
+    return Curve(**{**row, **{name: tuple(row[name]) for name in ("predicted", "observed", "n")}})

@@ -28,7 +28,7 @@ class Regions(NamedTuple):
 
     rectangles: npt.NDArray[np.int64]
     owner: npt.NDArray[np.int64]
-    count: int
+    length: int
 
 
 class Placed(NamedTuple):
@@ -49,7 +49,7 @@ def regions(cases: Sequence[Iterable[Edges]]) -> Regions:
 def joined(first: Regions, second: Regions) -> Regions:
     """The regions of both, those of the first before those of the second."""
     rectangles = np.concatenate([first.rectangles, second.rectangles])
-    return Regions(rectangles, np.concatenate([first.owner, second.owner + first.count]), first.count + second.count)
+    return Regions(rectangles, np.concatenate([first.owner, second.owner + first.length]), first.length + second.length)
 
 
 def apart(edges: Sequence[Edges]) -> list[Edges]:
@@ -111,7 +111,7 @@ def _ranks(by_height: npt.NDArray[np.int64], rising: Array) -> Array:
 def sizes(where: Regions) -> Array:
     """How many pixels each region has [J]."""
     left, top, right, bottom = where.rectangles.T
-    return np.bincount(where.owner, (right - left) * (bottom - top), where.count).astype(np.float64)
+    return np.bincount(where.owner, (right - left) * (bottom - top), where.length).astype(np.float64)
 
 
 def sums(values: Array, where: Regions) -> Array:
@@ -120,7 +120,7 @@ def sums(values: Array, where: Regions) -> Array:
     np.cumsum(np.cumsum(values, 0), 1, out=table[1:, 1:])
     left, top, right, bottom = where.rectangles.T
     each = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
-    return np.bincount(where.owner, each, where.count).astype(np.float64)
+    return np.bincount(where.owner, each, where.length).astype(np.float64)
 
 
 def effective_support(pixels: Array) -> float:

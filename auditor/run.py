@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from . import blind, passes, plan, results
 from . import config as configs
-from . import passes, plan, results
 from .device import choose_device
 from .errors import AuditError, ExitCode, MissingLibrary, ModelRefused, OutputError
 from .evidence import Evidence
@@ -70,6 +70,7 @@ def run(
                 publish(out / "plan.json", plan.to_json(audit).encode())
                 observers.tell("plan_made", plan=audit)
                 _measure(audit, waiting, ledger, store, out, progress, strict, observers)
+                blind.run(audit, ledger, store)
                 evidence = results.gather(audit, ledger, store)
             finally:
                 store.close()

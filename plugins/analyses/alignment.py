@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auditor import Analysis, ConfigError, Metric, hookimpl
-from auditor.placement import Array, Regions, effective_support, placed, regions, sizes, sums
+from auditor.placement import Array, Regions, effective_support, joined, placed, regions, sizes, sums
 
 if TYPE_CHECKING:
     from auditor import View
 
 PAPER = "Analyzing the Effects of Handling Data Imbalance on Learned Features from Medical Images, arXiv 2204.01729"
+SHUFFLED = "docs/methods.md A.11; the shuffled AUC of Borji et al., ICCV 2013, made for boxes"
 POINTING = "Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016"
 CHANCE = "docs/methods.md A.10"
 SMALL = 1e-8
+CROSSED = ("cbl", "pixel_auc", "pointing_game")
 NO_MAP = "no finite map, or the box is the whole image"
 
 
@@ -33,6 +35,24 @@ class Alignment(Analysis):
     name = "alignment"
     needs = frozenset({"attribution", "box"})
     metrics = (
+        Metric(
+            "kappa_loc", "How much better the map agrees with this patient's box than with the boxes of other patients with the same "
+            "finding (CBL): 0 knows no more than where this finding usually sits, 1 is ideal.",
+            "higher", None, 1, chance="0", reference=SHUFFLED, statistic="kappa", of="cbl", against="cbl_elsewhere",
+        ),
+        Metric(
+            "kappa_auc", "The same as kappa_loc for pixel AUC, which only the order of the pixels decides.",
+            "higher", None, 1, chance="0", reference=SHUFFLED, statistic="kappa", of="pixel_auc", against="pixel_auc_elsewhere",
+        ),
+        Metric(
+            "kappa_pointing", "The same as kappa_loc for the pointing game, which only the map's peak decides.",
+            "higher", None, 1, chance="0", reference=SHUFFLED, statistic="kappa", of="pointing_game",
+            against="pointing_game_elsewhere",
+        ),
+        Metric(
+            "cbl_excess", "CBL with the patient's own box minus CBL with the boxes of other patients with the same finding.",
+            "higher", None, None, chance="0", reference=SHUFFLED, statistic="excess", of="cbl", against="cbl_elsewhere",
+        ),
         Metric(
             "cbl", "How much of the map's evidence lies in the box beyond what a box of that size would hold anywhere, as a "
             "share of the most that it could: 0 is a map that ignores the box, 1 all the strongest evidence inside it. "
@@ -78,6 +98,13 @@ class Alignment(Analysis):
             "empty_map", "Maps that point nowhere: no evidence for the class anywhere, or the same everywhere.",
             "lower", 0, 1, chance="none", reference="arXiv 2204.01729 section 3.2; docs/methods.md A.4", undefined=NO_MAP,
         ),
+        *(
+            Metric(
+                f"{name}_elsewhere", f"{name} of the case's map with the boxes of other images of the class; kept for the kappas.",
+                reference=SHUFFLED, statistic="elsewhere", undefined=NO_MAP,
+            )
+            for name in CROSSED
+        ),
     )  # fmt: skip
 
     hard: float | None = None
@@ -88,20 +115,21 @@ class Alignment(Analysis):
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         raw = batch.maps.double().cpu().numpy()
-        found = [self._case(*case, *batch.size) for case in zip(raw, batch.edges(), strict=True)]
-        return {metric.name: np.array([case.get(metric.name, np.nan) for case in found]) for metric in self.metrics}
+        cases = zip(raw, batch.edges(), batch.elsewhere, strict=True)
+        found = [self._case(map_, regions([edges]), others, *batch.size) for map_, edges, others in cases]
+        return {metric.name: [case[metric.name] for case in found] for metric in self.metrics if not metric.of}
 
-    def _case(self, raw: Array, edges: list[Any], height: int, width: int) -> dict[str, float]:
-        """Every number of one map [h, w] and its boxes; none where the map is not finite."""
+    def _case(self, raw: Array, own: Regions, others: Regions, height: int, width: int) -> dict[str, Any]:
+        """Every number of one map [h, w], its own region, and the regions of the class on other images."""
         if not np.isfinite(raw).all():
-            return {}
+            rows = {f"{name}_elsewhere": np.full(others.length, np.nan) for name in CROSSED}
+            return {metric.name: np.nan for metric in self.metrics} | rows
         scaled = unit_range(np.maximum(raw, 0))
-        pixels, own = upsample(scaled, height, width), regions([edges])
-        scores = placed(pixels, own)
+        pixels = upsample(scaled, height, width)
+        scores = dict(zip(CROSSED, placed(pixels, joined(own, others)), strict=True))
         return {
-            "cbl": scores.cbl[0],
-            "pixel_auc": scores.pixel_auc[0],
-            "pointing_game": scores.pointing[0],
+            **{name: score[0] for name, score in scores.items()},
+            **{f"{name}_elsewhere": score[1:] for name, score in scores.items()},
             **overlaps(pixels if self.hard is None else (pixels >= self.hard).astype(np.float64), own),
             "map_mass": float(pixels.mean()),
             "box_share": sizes(own)[0] / pixels.size,
