@@ -15,7 +15,7 @@ from .wording import figure
 LEAST = 0.001
 """Frequencies below 0.1 % are drawn at the edge."""
 TICKS = (0.001, 0.01, 0.1, 1.0)
-SIDE, GAP, LEFT, TOP = 190.0, 26.0, 52.0, 24.0
+SIDE, GAP, LEFT, TOP = 180.0, 46.0, 52.0, 24.0
 
 
 class Reliability(NamedTuple):

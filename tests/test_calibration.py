@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from auditor_plugins.analyses.calibration import Calibration
+from auditor_plugins.analyses.calibration import Calibration, _place
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
@@ -173,3 +175,29 @@ def test_an_audit_tells_calibration_before_and_after_with_intervals(write_audit:
     assert abs(gap.value) < abs(evidence.select("prevalence_gap", class_name="Nodule")[0].value)
     html = (tmp_path / "run" / "report.html").read_text()
     assert "Calibration" in html
+
+
+def test_real_networks_are_measured_on_patients_that_recalibration_never_saw(shared_data: Path) -> None:
+    """Three published networks of ChestX-ray14: 22,433 films of 6,187 patients; every one is too sure of infiltrations."""
+    folder = shared_data / "predictions-nih"
+    with gzip.open(folder / "labels.csv.gz", "rt") as file:
+        labels = {row["Image Index"]: row for row in csv.DictReader(file)}
+    y = np.array([float(row["Infiltration"]) for row in labels.values()])
+    names = [row["Patient ID"] for row in labels.values()]
+    apart = np.array([_place(name) < 0.5 for name in names], float)
+    assert len(set(names)) == 6187
+    assert not {n for n, a in zip(names, apart, strict=True) if a} & {n for n, a in zip(names, apart, strict=True) if not a}
+    for network in ("derrick_mobilenetv2_bce", "derrick_resnet50_bce", "jrzech_densenet121_bce"):
+        with gzip.open(folder / network / "preds.csv.gz", "rt") as file:
+            p = {row["Image Index"]: float(row["prob_Infiltration"]) for row in csv.DictReader(file)}
+        cases = Scored(logit(np.array([p[name] for name in labels])), y, np.array(names, np.int64))
+        slopes = []
+        for after in ("", "temperature"):
+            kept = recalibrated(cases, apart, after)
+            assert isinstance(kept, Scored)
+            slopes.append(value("slope", kept))
+            assert value("brier", kept).value == pytest.approx(brier_score_loss(kept.y, expit(kept.z)), abs=1e-12)
+        assert abs(slopes[1].value - 1) < abs(slopes[0].value - 1)
+        low, high = interval(slopes[1])
+        assert low < 1.05
+        assert high > 0.95

@@ -18,7 +18,7 @@ from auditor.boxes import Edges, pixel_edges
 from auditor.dataset import Box
 from auditor.placement import placed, regions
 from auditor.statistics.influence import Influence, averaged, difference, interval
-from auditor.statistics.permuted import NO_OTHER, permuted
+from auditor.statistics.permuted import NO_OTHER, NOTHING_TO_GAIN, permuted
 
 Array = npt.NDArray[np.float64]
 
@@ -73,6 +73,14 @@ def test_pairs_of_one_patient_are_left_out_and_too_few_patients_are_told() -> No
     assert alone == "fewer than 2 patients"
     unseen = permuted("excess", np.ones(2), np.full((2, 2), np.nan), np.arange(2), np.arange(2))
     assert unseen == NO_OTHER
+
+
+def test_where_every_box_is_hit_there_is_nothing_to_gain_and_no_number() -> None:
+    hit = np.ones((4, 4))
+    assert permuted("kappa", np.ones(4), hit, np.arange(4), np.arange(4)) == NOTHING_TO_GAIN
+    hit[0, 1] = 0.0  # without patient 0 or 1 nothing would be left to gain
+    assert permuted("kappa", np.ones(4), hit, np.arange(4), np.arange(4)) == NOTHING_TO_GAIN
+    assert isinstance(permuted("excess", np.ones(4), hit, np.arange(4), np.arange(4)), Influence)
 
 
 def test_influences_of_one_patient_add_up_before_they_are_squared() -> None:

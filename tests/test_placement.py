@@ -95,6 +95,7 @@ def test_iobb_and_ior_corrected_for_chance_are_both_the_same_number(pixels: Arra
 
 
 @given(boxes(), st.floats(0, 10))
+@settings(deadline=None)
 def test_a_constant_map_scores_nothing_and_an_ideal_one_everything(edges: list[Edges], level: float) -> None:
     own = regions([edges])
     assume(sizes(own)[0] < HEIGHT * WIDTH)
@@ -116,6 +117,7 @@ def test_pixel_auc_depends_on_the_order_of_the_pixels_only(
 
 
 @given(boxes())
+@settings(deadline=None)
 def test_overlapping_boxes_become_rectangles_of_the_same_pixels_that_do_not_overlap(edges: list[Edges]) -> None:
     painted = np.zeros((HEIGHT, WIDTH), int)
     for left, top, right, bottom in apart(edges):

@@ -6,6 +6,7 @@ each side's networks are averaged, and what a patient does to both sides is subt
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -22,6 +23,7 @@ from .permuted import permuted
 from .rows import MACRO, Cohort, Values
 
 FEW = 20
+NOT_FINITE = "not estimable (no finite value or interval)"
 CURVE_BINS = 10
 _NOBODY = Scored(np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
 Case = tuple[int, int]
@@ -45,8 +47,8 @@ def handles(metric: Metric) -> bool:
 def levels(metric: Metric, network: Columns, cohort: Cohort) -> list[dict[str, Any]]:
     """A row per class, per frequency group and over the classes: the fields of a Summary that statistics knows."""
     found = _per_class(metric, network, cohort, None)
-    rows = [_level(cohort.classes[number], part) for number, part in found.items()]
-    return rows + [_level(name, part, n) for name, part, n, _ in _together(found, cohort)]
+    rows = [_level(metric, cohort.classes[number], part) for number, part in found.items()]
+    return rows + [_level(metric, name, part, n) for name, part, n, _ in _together(found, cohort)]
 
 
 def contrasts(metric: Metric, mine: Sequence[Columns], reference: Sequence[Columns], cohort: Cohort) -> list[dict[str, Any]]:
@@ -112,8 +114,13 @@ def _per_class(metric: Metric, network: Columns, cohort: Cohort, shared: Integer
     for number in range(len(cohort.classes)):
         mine = sample[target == number]
         make = _permuted if metric.statistic in PERMUTED else _calibrated
-        found[number] = make(metric, network, cohort, number, mine) if len(mine) else NO_CASE
+        part = make(metric, network, cohort, number, mine) if len(mine) else NO_CASE
+        found[number] = part if isinstance(part, str) or _finite(part) else NOT_FINITE
     return found
+
+
+def _finite(part: Influence) -> bool:
+    return math.isfinite(part.value) and bool(np.isfinite(part.influence).all())
 
 
 def _permuted(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
@@ -151,25 +158,33 @@ def _together(found: Found, cohort: Cohort) -> list[tuple[str, Influence | str, 
     rows: list[tuple[str, Influence | str, int, str | None]] = []
     for name, members in [*cohort.groups, (MACRO, tuple(range(len(cohort.classes))))]:
         used = [part for number in members if isinstance(part := found[number], Influence)]
-        absent = [cohort.classes[number] for number in members if isinstance(found[number], str)]
+        reasons = {number: part for number in members if isinstance(part := found[number], str)}
+        absent = [cohort.classes[number] for number in reasons]
         said = f"{len(absent)} of {len(members)} classes left out: {', '.join(absent)}" if absent and used else None
-        reasons = {str(found[number]) for number in members}
-        why = "no class in this group" if not members else reasons.pop() if len(reasons) == 1 else NO_CLASS
-        rows.append((name, averaged(used) if used else why, len(used), said))
+        rows.append((name, averaged(used) if used else _why_none(set(reasons.values())), len(used), said))
     return rows
 
 
+def _why_none(reasons: set[str]) -> str:
+    """Why a mean over classes does not exist."""
+    if not reasons:
+        return "no class in this group"
+    return reasons.pop() if len(reasons) == 1 else NO_CLASS
+
+
 def _few(part: Influence) -> str | None:
-    patients = int(np.count_nonzero(part.influence))
-    return f"fewer than {FEW} patients: interval not reliable" if patients < FEW else None
+    return f"fewer than {FEW} patients: interval not reliable" if len(part.patient) < FEW else None
 
 
-def _level(name: str, part: Influence | str, n: int | None = None) -> dict[str, Any]:
+def _level(metric: Metric, name: str, part: Influence | str, n: int | None = None) -> dict[str, Any]:
+    """A number with its interval, cut to what the metric can be; a chance level has none, it is no estimate."""
     if isinstance(part, str):
         return {"class_name": name, "value": None, "missing": part, "n": 0}
     low, high = interval(part)
+    bounds = (-math.inf if metric.low is None else metric.low), (math.inf if metric.high is None else metric.high)
+    ends = (None, None) if metric.statistic == "ece_chance" else (max(low, bounds[0]), min(high, bounds[1]))
     return {
-        "class_name": name, "value": part.value, "missing": None, "n": part.cases if n is None else n, "low": low, "high": high,
+        "class_name": name, "value": part.value, "missing": None, "n": part.cases if n is None else n, "low": ends[0], "high": ends[1],
         "n_patients": len(part.patient), "note": _few(part),
     }  # fmt: skip
 

@@ -17,7 +17,9 @@ import numpy as np
 
 from .influence import TOO_FEW, Floats, Influence, Integers, jackknife
 
+SMALL = 1e-9
 NO_OTHER = "no box of another patient"
+NOTHING_TO_GAIN = "the maps score all there is to score with other patients' boxes too"
 
 
 def permuted(
@@ -47,6 +49,8 @@ def permuted(
     left = pairs.sum() - pairs_taken
     if (left == 0).any():
         return TOO_FEW
-    value = combined(np.asarray(own.mean()), np.asarray(scores.sum() / pairs.sum()))
-    without = combined((own.sum() - own_sum) / (len(own) - own_count), (scores.sum() - taken) / left)
-    return jackknife(float(value), everyone, without, len(own))
+    elsewhere = np.append((scores.sum() - taken) / left, scores.sum() / pairs.sum())
+    if statistic == "kappa" and elsewhere.max() > 1 - SMALL:
+        return NOTHING_TO_GAIN
+    found = combined(np.append((own.sum() - own_sum) / (len(own) - own_count), own.mean()), elsewhere)
+    return jackknife(float(found[-1]), everyone, found[:-1], len(own))

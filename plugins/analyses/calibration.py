@@ -50,7 +50,11 @@ def _metrics(after: After) -> tuple[Metric, ...]:
         Metric(
             f"ece{end}", f"How far predicted and observed frequency lie apart on average, over 15 bins of equally many images.{said} "
             "It cannot be negative, so even a perfect network shows a little.",
-            "lower", 0, 1, chance="" if after else "ece_by_chance", reference=ECE, statistic="ece", **common,
+            "lower", 0, 1, chance=f"ece{end}_by_chance", reference=ECE, statistic="ece", **common,
+        ),
+        Metric(
+            f"ece{end}_by_chance", f"The ECE that the same predictions would show on average if they were perfectly calibrated.{said}",
+            low=0, high=1, chance="none", reference=ECE, statistic="ece_chance", **common,
         ),
         Metric(
             f"brier{end}", f"The mean squared distance between the predicted probability and what was found; it mixes calibration "
@@ -76,10 +80,6 @@ class Calibration(Analysis):
         Metric(
             "observed_prevalence", "The share of images labelled with the finding, among those that calibration is measured on.",
             low=0, high=1, chance="none", statistic="observed", of="log_odds", against="fitting",
-        ),
-        Metric(
-            "ece_by_chance", "The ECE that the same predictions would show on average if they were perfectly calibrated.",
-            low=0, high=1, chance="none", reference=ECE, statistic="ece_chance", of="log_odds", against="fitting",
         ),
         *_metrics("temperature"),
         *_metrics("prior_shift"),

@@ -80,10 +80,10 @@ def _chart(evidence: Evidence, rungs: Sequence[Mapping[str, Any]], attribution: 
 def _table(evidence: Evidence, rungs: Sequence[Mapping[str, Any]], metrics: Sequence[str], caption: str) -> dict[str, Any]:
     order = strategies(evidence)
     shown = [name for name in metrics if any(name in rung["numbers"] for rung in rungs)]
-    classes = {row.n for rung in rungs for row in rung["numbers"].values() if row.value is not None}
     return {
         "caption": caption,
-        "note": f"Mean over {min(classes)}{f' to {max(classes)}' if len(classes) > 1 else ''} classes; 95 % intervals over patients.",
+        "note": "Means over the classes that have the number; 95 % intervals over patients. Other classes and groups stand in results.json.",
+        "first": "Map",
         "columns": [title(name) for name in shown],
         "rows": [
             {

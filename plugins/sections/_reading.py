@@ -26,6 +26,7 @@ SPELT = {
     "kappa pointing": "κ of the pointing game",
     "pixel auc": "Pixel AUC",
     "ece": "ECE",
+    "ece by chance": "ECE by chance",
     "ap": "AP",
     "cam": "CAM",
     "gradcam": "Grad-CAM",

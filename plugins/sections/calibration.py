@@ -13,7 +13,15 @@ from ._blocks import metric_block
 from ._reading import OVER_CLASSES, analyses, class_title, model_titles, ordered_classes, ordered_models, strategies, title
 
 STAGES = {"": "As trained", "temperature": "After temperature", "prior_shift": "After prior shift"}
-COLUMNS = ("predicted_prevalence", "prevalence_gap", "calibration_intercept", "calibration_slope", "ece", "brier")
+COLUMNS = (
+    "predicted_prevalence",
+    "prevalence_gap",
+    "calibration_intercept",
+    "calibration_slope",
+    "ece",
+    "ece_by_chance",
+    "brier",
+)
 BLOCKS = ("prevalence_gap", "calibration_slope", "ece", "brier")
 """The metrics that are contrasted and told per class, as trained; the others are told over the classes."""
 
@@ -90,15 +98,12 @@ def _tables(evidence: Evidence, analysis: str) -> list[dict[str, Any]]:
 def _table(evidence: Evidence, rows: Sequence[Any], class_name: str) -> dict[str, Any]:
     order, names = strategies(evidence), model_titles(evidence)
     by_metric = {(row.model, row.metric): row for row in rows}
-    classes = {row.n for row in rows if row.value is not None}
     observed = next((row for row in rows if row.metric == "observed_prevalence" and row.value is not None), None)
-    chance = [row for row in rows if row.metric == "ece_by_chance" and row.value is not None]
-    said = f"Mean over {min(classes)}{f' to {max(classes)}' if len(classes) > 1 else ''} classes" if classes else "No class"
-    said += f"; observed prevalence {figure(observed.value)}" if observed else ""
-    said += f"; ECE of a perfectly calibrated network about {figure(max(row.value for row in chance))}" if chance else ""
+    said = f"Observed prevalence {figure(observed.value)}. " if observed else ""
     return {
         "caption": f"Before and after recalibration: {class_title(class_name).lower()}",
-        "note": f"{said}. 95 % intervals over patients.",
+        "note": f"{said}Means over the classes that have the number; 95 % intervals over patients. Rows over different numbers of classes "
+        "do not compare.",
         "first": "Network",
         "columns": [title(name) for name in COLUMNS],
         "rows": [
@@ -106,13 +111,20 @@ def _table(evidence: Evidence, rows: Sequence[Any], class_name: str) -> dict[str
                 "name": f"{model['strategy']}, {names[str(model['id'])]}: {heading.lower()}",
                 "mark": key(str(model["strategy"]), order),
                 "null": False,
-                "cells": [by_metric.get((str(model["id"]), f"{name}_{after}" if after else name)) for name in COLUMNS],
+                "cells": [by_metric.get((str(model["id"]), _at(name, after))) for name in COLUMNS],
             }
             for model in ordered_models(evidence)
             for after, heading in STAGES.items()
             if any(row.model == model["id"] for row in rows)
         ],
     }  # fmt: skip
+
+
+def _at(metric: str, after: str) -> str:
+    """What a metric is called after a recalibration."""
+    if not after:
+        return metric
+    return f"ece_{after}_by_chance" if metric == "ece_by_chance" else f"{metric}_{after}"
 
 
 @hookimpl

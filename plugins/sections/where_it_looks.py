@@ -34,7 +34,7 @@ class WhereItLooks(Section):
                 "blocks": [
                     metric_block(evidence, metric, name, attribution)
                     for name in shown
-                    for metric in metric_names(evidence, name, attribution)
+                    for metric in sorted(metric_names(evidence, name, attribution), key=lambda metric: metric != "kappa_loc")
                     if metric not in ONLY_HERE
                 ],
             }
