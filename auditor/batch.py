@@ -15,8 +15,10 @@ from torch import Tensor
 from .analysis import OVERALL
 from .boxes import Edges, Frame, Rounding, pixel_edges, union_masks, within
 from .dataset import Box, Sample
+from .elsewhere import Elsewhere
 from .errors import PluginError
 from .network import Cases, Network
+from .placement import Regions
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -43,11 +45,13 @@ class Batch:
         features: Tensor | None = None,
         softmax: bool = False,
         seed: int = 0,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.samples, self.classes, self.size, self.seed = tuple(samples), tuple(classes), size, seed
         self.network, self.images = network, images
         self._scores, self._features, self._softmax = scores, features, softmax
         self._maps: dict[tuple[int, int, int], Tensor] = {}
+        self._elsewhere = elsewhere
         self.skip: frozenset[int] = frozenset()
         self._cases: dict[tuple[frozenset[str], frozenset[int]], tuple[list[tuple[int, int]], list[tuple[int, int, str]]]] = {}
         self.frames = list(frames or [Frame()] * len(samples))
@@ -78,6 +82,12 @@ class Batch:
             self._features = self.network.features(self.images, "dissection")[: len(self.samples)].contiguous()
         return self._features
 
+    def elsewhere(self, image: int, target: int) -> Regions:
+        """The boxes of this class on the images of the whole data set, on this image's grid."""
+        if self._elsewhere is None:
+            self._elsewhere = Elsewhere(self.samples, self.classes)
+        return self._elsewhere.regions(target, self.frames[image], self.size)
+
     def boxes(self, image: int, target: int) -> list[Box]:
         """The usable boxes of one case in fractions of the network's grid."""
         return [box for label, box in self._boxes[image] if target in (OVERALL, label)]
@@ -99,6 +109,10 @@ class Batch:
                 )
             self._maps.update(zip([keys[row] for row in owed], found.detach().unbind(), strict=True))
         return torch.stack([self._maps[key] for key in keys])
+
+    def give(self, attribution: Attribution, image: int, target: int, map_: Tensor) -> None:
+        """Let this map [h, w] stand for what the attribution would say of one case."""
+        self._maps[id(attribution), image, target] = map_
 
     def _key(self, words: str) -> list[int]:
         """128 bits that belong to these words in this audit."""
@@ -224,6 +238,16 @@ class View:
     def masks(self, rounding: Rounding = "outward") -> npt.NDArray[np.bool_]:
         """True inside any box of the case [P, H, W], on the grid of the network's input."""
         return union_masks(self.edges(rounding), *self.size)
+
+    @property
+    def elsewhere(self) -> list[Regions]:
+        """For each case the boxes of its class on all images of the data set, as J regions of the grid of the input.
+
+        The same J, in the same order, for every case of a class; the case's own boxes are among them, and a box that falls
+        outside what the network sees of this image has no pixels.
+        """
+        self._need("box")
+        return [self._batch.elsewhere(image, target) for image, target in self._pairs]
 
     @property
     def features(self) -> Tensor:

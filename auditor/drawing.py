@@ -66,9 +66,9 @@ def forest(rows: Sequence[Interval], order: Sequence[str], *, title: str, axis: 
         place = order.index(row.series) if row.series in order else 0
         words = f"{row.row}, {row.series}: {signed(row.value)} (no interval)"
         if row.low is not None and row.high is not None:
-            _line(chart, x(row.low), y, x(row.high), y, stroke=_colour(place), width=1.6, css=f"series-{place % 7} interval")
+            line(chart, x(row.low), y, x(row.high), y, stroke=_colour(place), width=1.6, css=f"series-{place % 7} interval")
             words = f"{row.row}, {row.series}: {signed(row.value)} ({signed(row.low)} to {signed(row.high)})"
-        _marker(chart, x(row.value), y, place, words)
+        marker(chart, x(row.value), y, place, words)
     return markup(chart)
 
 
@@ -82,7 +82,7 @@ def against_chance(rows: Sequence[Level], order: Sequence[str], *, title: str, a
         place = order.index(row.series) if row.series in order else 0
         if row.chance is not None:
             if row.value is not None:
-                _line(
+                line(
                     chart,
                     x(row.chance),
                     y,
@@ -92,12 +92,12 @@ def against_chance(rows: Sequence[Level], order: Sequence[str], *, title: str, a
                     width=1.6,
                     css=f"series-{place % 7} interval",
                 )
-            _line(chart, x(row.chance), y - 6, x(row.chance), y + 6, stroke=INK, width=2, css="ink")
+            line(chart, x(row.chance), y - 6, x(row.chance), y + 6, stroke=INK, width=2, css="ink")
         if row.value is None:
             absent.tell(chart, row, LABELS + 8, y)
             continue
         chance = "chance level not stated" if row.chance is None else f"chance {figure(row.chance)}"
-        _marker(chart, x(row.value), y, place, f"{row.row}, {row.series}: {figure(row.value)}, {chance}")
+        marker(chart, x(row.value), y, place, f"{row.row}, {row.series}: {figure(row.value)}, {chance}")
     return markup(chart)
 
 
@@ -107,7 +107,7 @@ def key(series: str, order: Sequence[str]) -> Markup:
     icon = element(None, "svg", viewBox="0 0 14 14", width="14", height="14", css="key")
     icon.set("aria-hidden", "true")
     ElementTree.SubElement(icon, "title").text = "mark"
-    _marker(icon, 7, 7, place, "")
+    marker(icon, 7, 7, place, "")
     return markup(icon)
 
 
@@ -140,9 +140,9 @@ def _frame(
     numbers = [number for row in rows for number in row[2:5] if isinstance(number, (int, float))]
     ticks = _ticks([*numbers, 0.0] if around is None else [*numbers, around])
     height = sum(marks * step + 8 for _, marks in bands) + 44
-    chart = element(None, "svg", viewBox=f"0 0 {WIDTH} {_n(height)}", role="img", css="chart")
+    chart = element(None, "svg", viewBox=f"0 0 {WIDTH} {coordinate(height)}", role="img", css="chart")
     chart.set("width", str(WIDTH))
-    chart.set("height", _n(height))
+    chart.set("height", coordinate(height))
     ElementTree.SubElement(chart, "title").text = visible(title)
     series = list(dict.fromkeys(clean_label(row.series, 40) for row in rows))
     drawn = "interval around zero" if around is not None else "dot joined to its chance level"
@@ -155,19 +155,19 @@ def _frame(
 
     bottom = height - 38
     for tick in ticks:
-        _line(chart, x(tick), 2, x(tick), bottom, stroke=RULE, width=1, css="grid")
+        line(chart, x(tick), 2, x(tick), bottom, stroke=RULE, width=1, css="grid")
         label = signed(tick) if around is not None else figure(tick)
-        _text(chart, x(tick), bottom + 14, _short(label), anchor="middle", fill=MUTED, css="muted")
+        text(chart, x(tick), bottom + 14, _short(label), anchor="middle", fill=MUTED, css="muted")
     if around is not None:
-        _line(chart, x(around), 2, x(around), bottom, stroke=INK, width=1.2, css="ink")
-    _text(chart, LABELS, bottom + 31, axis, limit=78, fill=MUTED, css="muted")
+        line(chart, x(around), 2, x(around), bottom, stroke=INK, width=1.2, css="ink")
+    text(chart, LABELS, bottom + 31, axis, limit=78, fill=MUTED, css="muted")
     heights, y = [], 5.0
     for name, marks in bands:
-        _text(chart, 0, y + marks * step / 2 + 4, name, limit=int(LABELS / LETTER) - 1, fill=INK, css="ink-text")
+        text(chart, 0, y + marks * step / 2 + 4, name, limit=int(LABELS / LETTER) - 1, fill=INK, css="ink-text")
         heights += [y + (number + 0.5) * step for number in range(marks)]
         y += marks * step + 8
         if name != bands[-1][0]:
-            _line(chart, 0, y - 4, WIDTH, y - 4, stroke=RULE, width=0.6, css="grid")
+            line(chart, 0, y - 4, WIDTH, y - 4, stroke=RULE, width=0.6, css="grid")
     return chart, x, _Heights(heights)
 
 
@@ -181,9 +181,16 @@ class _Absent:
         if self._told != (row.row, row.missing):
             words = clean_label(absence(row.missing), int((WIDTH - x) / LETTER))
             element(
-                chart, "rect", "paper", x=_n(x - 3), y=_n(y - 7), width=_n(len(words) * LETTER), height="15", fill="#ffffff"
+                chart,
+                "rect",
+                "paper",
+                x=coordinate(x - 3),
+                y=coordinate(y - 7),
+                width=coordinate(len(words) * LETTER),
+                height="15",
+                fill="#ffffff",
             )
-            _text(chart, x, y + 4, words, limit=90, fill=MUTED, css="muted")
+            text(chart, x, y + 4, words, limit=90, fill=MUTED, css="muted")
         self._told = (row.row, row.missing)
 
 
@@ -211,7 +218,8 @@ def _short(label: str) -> str:
     return label.rstrip("0").rstrip(".") if "." in label else label
 
 
-def _n(number: float) -> str:
+def coordinate(number: float) -> str:
+    """A coordinate as SVG writes it, without needless digits."""
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
@@ -223,20 +231,32 @@ def element(parent: ElementTree.Element | None, tag: str, css: str = "", **attri
     return ElementTree.Element(tag, given) if parent is None else ElementTree.SubElement(parent, tag, given)
 
 
-def _line(
+def line(
     parent: ElementTree.Element, x1: float, y1: float, x2: float, y2: float, *, stroke: str, width: float, css: str
 ) -> None:
-    element(parent, "line", css, x1=_n(x1), y1=_n(y1), x2=_n(x2), y2=_n(y2), stroke=stroke, stroke_width=_n(width))
+    """A straight line between two points."""
+    element(
+        parent,
+        "line",
+        css,
+        x1=coordinate(x1),
+        y1=coordinate(y1),
+        x2=coordinate(x2),
+        y2=coordinate(y2),
+        stroke=stroke,
+        stroke_width=coordinate(width),
+    )
 
 
-def _text(
+def text(
     parent: ElementTree.Element, x: float, y: float, text: str, *, fill: str, css: str, anchor: str = "start", limit: int = 40
 ) -> None:
-    place = element(parent, "text", css, x=_n(x), y=_n(y), fill=fill, font_size="11", text_anchor=anchor)
+    """Words at a point, at most `limit` letters."""
+    place = element(parent, "text", css, x=coordinate(x), y=coordinate(y), fill=fill, font_size="11", text_anchor=anchor)
     place.text = clean_label(text, limit)
 
 
-def _marker(parent: ElementTree.Element, x: float, y: float, place: int, words: str) -> None:
+def marker(parent: ElementTree.Element, x: float, y: float, place: int, words: str) -> None:
     """A filled shape of the series' own colour; `words` are its tooltip."""
     shape, colour, css = SHAPES[place % len(SHAPES)], _colour(place), f"series-{place % 7} mark"
     if shape in ("circle", "ring"):
@@ -245,8 +265,8 @@ def _marker(parent: ElementTree.Element, x: float, y: float, place: int, words: 
             parent,
             "circle",
             css if shape == "circle" else f"{css} ring",
-            cx=_n(x),
-            cy=_n(y),
+            cx=coordinate(x),
+            cy=coordinate(y),
             r="4.2",
             fill=filled,
             stroke=colour,
@@ -260,7 +280,7 @@ def _marker(parent: ElementTree.Element, x: float, y: float, place: int, words: 
             "bar": ((-2, -5.4), (2, -5.4), (2, 5.4), (-2, 5.4)),
             "cross": tuple((1.7 * across, 1.7 * down) for across, down in _CROSS),
         }
-        points = " ".join(f"{_n(x + dx)},{_n(y + dy)}" for dx, dy in corners[shape])
+        points = " ".join(f"{coordinate(x + dx)},{coordinate(y + dy)}" for dx, dy in corners[shape])
         mark = element(parent, "polygon", css, points=points, fill=colour, stroke=colour, stroke_width="1")
     if words:
         ElementTree.SubElement(mark, "title").text = clean_label(words, 160)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .findings import Finding as Finding
 from .findings import Gap as Gap
-from .statistics.rows import Comparison, Summary
+from .statistics.rows import Comparison, Curve, Summary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,7 @@ class Evidence:
     accounting: Mapping[str, Any]
     environment: Mapping[str, Any]
     self_test: Mapping[str, Any] = field(default_factory=dict)
+    curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -83,6 +84,7 @@ class Evidence:
             "metrics": self.metrics,
             "summaries": _rows(self.summaries),
             "comparisons": _rows(self.comparisons),
+            "curves": _rows(self.curves),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "accounting": self.accounting,
@@ -107,6 +109,7 @@ class Evidence:
             accounting=data["accounting"],
             environment=data["environment"],
             self_test=data.get("self_test", {}),
+            curves=tuple(_curve(row) for row in data.get("curves", ())),
             pictures=tuple(pictures),
         )
 
@@ -124,3 +127,7 @@ def _rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     return {("class_name" if key == "class" else key): value for key, value in row.items()}
+
+
+def _curve(row: Mapping[str, Any]) -> Curve:
+    return Curve(**{**row, **{name: tuple(row[name]) for name in ("predicted", "observed", "n")}})

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -24,6 +24,8 @@ SCHEMA = """
 create table if not exists chunk(unit text, chunk int, primary key(unit, chunk)) without rowid;
 create table if not exists measured(
   unit text, chunk int, metric text, samples blob, targets blob, vals blob, primary key(unit, chunk, metric)) without rowid;
+create table if not exists elsewhere(
+  unit text, chunk int, metric text, sample int, target int, vals blob, primary key(unit, metric, sample, target)) without rowid;
 create table if not exists gap(
   unit text, chunk int, reason text, samples blob, targets blob, primary key(unit, chunk, reason)) without rowid;
 create table if not exists picture(
@@ -47,11 +49,15 @@ class Quarantine(NamedTuple):
 
 @dataclass
 class Found:
-    """What one unit of work found in one chunk, before it is written; `gaps` are (sample, target) by reason."""
+    """What one unit of work found in one chunk, before it is written; `gaps` are (sample, target) by reason.
+
+    `elsewhere` holds, by metric, a row of scores [J] for (sample, target): the case's map with boxes of other images.
+    """
 
     values: dict[str, Values]
     gaps: dict[str, list[tuple[int, int]]]
     pictures: list[tuple[int, int, npt.NDArray[np.float32]]]
+    elsewhere: dict[str, list[tuple[int, int, npt.NDArray[np.float64]]]] = field(default_factory=dict)
 
 
 class Ledger:
@@ -91,6 +97,14 @@ class Ledger:
                             _bytes(values.value, "<f8"),
                         ),
                     )
+                db.executemany(
+                    "insert into elsewhere values (?, ?, ?, ?, ?, ?)",
+                    [
+                        (unit, chunk, metric, sample, target, _bytes(scores, "<f4"))
+                        for metric, rows in part.elsewhere.items()
+                        for sample, target, scores in rows
+                    ],
+                )
                 for reason, cases in part.gaps.items():
                     samples, targets = zip(*cases, strict=True)
                     columns = (_bytes(samples, "<i4"), _bytes(targets, "<i4"))
@@ -124,7 +138,7 @@ class Ledger:
     def forgive(self) -> None:
         """Forget failures, so that they are tried again."""
         with self._transaction() as db:
-            for table in ("chunk", "measured", "gap", "picture", "summary"):
+            for table in ("chunk", "measured", "elsewhere", "gap", "picture", "summary"):
                 db.execute(f"delete from {table} where unit in (select unit from failure)")
             db.execute("delete from failure")
 
@@ -150,6 +164,15 @@ class Ledger:
             metric: Values(*(np.concatenate([getattr(v, field) for v in values]) for field in ("sample", "target", "value")))
             for metric, values in parts.items()
         }
+
+    def elsewhere(self, unit: str) -> dict[str, dict[tuple[int, int], npt.NDArray[np.float32]]]:
+        """{metric: {(sample, target): its scores with the boxes of other images [J]}} of a unit."""
+        found: dict[str, dict[tuple[int, int], npt.NDArray[np.float32]]] = {}
+        for metric, sample, target, scores in self._db.execute(
+            "select metric, sample, target, vals from elsewhere where unit=? order by metric, target, sample", (unit,)
+        ):
+            found.setdefault(metric, {})[sample, target] = np.frombuffer(scores, "<f4")
+        return found
 
     def gaps(self, unit: str) -> dict[str, Values]:
         """{reason: the cases that a unit could not use for it}; their values are NaN."""

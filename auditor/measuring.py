@@ -29,7 +29,11 @@ def measure(
     add_gaps(found, gaps, numbers)
     if not cases:
         return
-    columns = checked(analysis, analysis.measure(batch.view(analysis.needs, cases, unit.attribution, tallies)), len(cases))
+    measured = analysis.measure(batch.view(analysis.needs, cases, unit.attribution, tallies))
+    columns = checked(analysis, measured, len(cases))
+    for metric, rows in crossed(analysis, measured, len(cases)).items():
+        whose = ((numbers[image], target) for image, target in cases)
+        found.elsewhere.setdefault(metric, []).extend((*who, row) for who, row in zip(whose, rows, strict=True))
     samples = np.array([numbers[image] for image, _ in cases], np.int64)
     targets = np.array([target for _, target in cases], np.int64)
     for metric, values in columns.items():
@@ -48,13 +52,29 @@ def add_gaps(found: Found, gaps: list[tuple[int, int, str]], numbers: list[int])
 
 
 def checked(analysis: Analysis, values: Mapping[str, Any], count: int) -> dict[str, npt.NDArray[np.float64]]:
-    """The measured columns as float64 [count], NaN where undefined; PluginError where a promise is broken."""
+    """The measured columns as float64 [count], NaN where undefined; PluginError where a promise is broken.
+
+    What is measured per box of other images is left to `crossed`.
+    """
     declared = {metric.name: metric for metric in analysis.metrics}
     _check_names(analysis, values)
     forgotten = [m.name for m in analysis.metrics if m.per_case and m.statistic == "mean" and m.name not in values]
     if forgotten:
         raise PluginError(f"{analysis.name} declares {', '.join(forgotten)} but did not measure it")
-    return {name: _column(analysis, declared[name], column, count) for name, column in values.items()}
+    per_case = {name: column for name, column in values.items() if declared[name].statistic != "elsewhere"}
+    return {name: _column(analysis, declared[name], column, count) for name, column in per_case.items()}
+
+
+def crossed(analysis: Analysis, values: Mapping[str, Any], count: int) -> dict[str, list[npt.NDArray[np.float64]]]:
+    """What was measured per box of other images: a row of numbers for each of `count` cases, NaN where undefined."""
+    found = {}
+    for metric in analysis.metrics:
+        if metric.statistic == "elsewhere" and metric.name in values:
+            rows = [np.asarray(row, np.float64) for row in values[metric.name]]
+            if len(rows) != count or any(row.ndim != 1 for row in rows):
+                raise PluginError(f"{analysis.name} gave {len(rows)} rows of {metric.name} for {count} cases")
+            found[metric.name] = [_column(analysis, metric, row, len(row)) for row in rows]
+    return found
 
 
 def checked_summary(analysis: Analysis, values: Mapping[str, float]) -> dict[str, float | None]:

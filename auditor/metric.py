@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Statistic = Literal["mean", "auroc", "average_precision", "none"]
+Statistic = Literal[
+    "mean", "auroc", "average_precision", "none", "elsewhere", "excess", "kappa",
+    "predicted", "observed", "prevalence_gap", "intercept", "slope", "ece", "ece_chance", "brier",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,13 @@ class Metric:
     A metric is measured per case (`of` empty) or is a statistic over the cases of a class: `of="logit"` with
     `statistic="auroc"` ranks the per-case values of the metric `logit` by the labels. `statistic="none"` marks a per-case
     value that is kept but not summarised, or a number that an analysis' `summarise` returns for the model as a whole.
+
+    A metric with `statistic="elsewhere"` is measured per case and box of other images: how the case scores with each of
+    `view.elsewhere`. With `of` a per-case metric and `against` such a metric, `statistic="excess"` and `"kappa"` say how much
+    better a map knows its own boxes than other patients' boxes of the same class.
+
+    The statistics from `predicted` to `brier` say how well log-odds (`of`) are calibrated, on the cases for which the per-case
+    metric `against` is 0; with `after` the log-odds are first recalibrated by what fits the cases for which it is 1.
     """
 
     name: str
@@ -27,6 +37,8 @@ class Metric:
     reference: str = ""
     statistic: Statistic = "mean"
     of: str = ""
+    against: str = ""
+    after: Literal["", "temperature", "prior_shift"] = ""
     undefined: str = "undefined"
 
     @property

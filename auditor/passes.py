@@ -269,6 +269,7 @@ class _ModelPass:
             images=self.network.laid_out(images),
             softmax=self.model.loader.head == "softmax",
             seed=self.plan.config.seed,
+            elsewhere=self.plan.elsewhere,
         )
         return Looked(batch, numbers)
 

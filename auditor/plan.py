@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from .attribution import Attribution
 from .boxes import usable
 from .config import AuditConfig, Problems
 from .dataset import Box, Dataset, Sample
+from .elsewhere import Elsewhere
 from .errors import AuditError, PluginError, nearest
 from .identity import digest, identity, options
 from .metric import Metric
@@ -107,6 +109,11 @@ class Plan:
     def chunks(self) -> int:
         """How many chunks there are."""
         return -(-len(self.samples) // self.chunk)
+
+    @cached_property
+    def elsewhere(self) -> Elsewhere:
+        """The boxed cases of every class, against which maps of other images are held."""
+        return Elsewhere(self.samples, self.classes)
 
     def units_of(self, model: str) -> list[Unit]:
         """The units of work of one model."""

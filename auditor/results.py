@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__
+from . import __version__, blind
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
@@ -28,7 +28,9 @@ from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
 from .statistics.compare import compare
 from .statistics.decide import Row, decide
-from .statistics.rows import IMAGE, MACRO, MODEL, Cohort, Comparison, Summary, Values
+from .statistics.estimates import Columns, handles, levels, reliability
+from .statistics.estimates import contrasts as estimated_contrasts
+from .statistics.rows import BASELINE, IMAGE, MACRO, MODEL, Cohort, Comparison, Curve, Summary, Values, frequency_groups
 from .statistics.summarise import summarise
 
 PACKAGES = (
@@ -60,9 +62,10 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     used = np.ones(len(plan.samples), bool)
     used[[item.sample for item in account.quarantined]] = False
     failures = _failures(plan, ledger, account)
-    cohort = _cohort(plan)
+    cohort = _cohort(plan, used)
     summaries: list[Summary] = []
     contrasts: list[Row] = []
+    curves: list[Curve] = []
     gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
     for analysis, attribution, units in _by_work(plan.units):
         standing = {unit.model: unit for unit in units if unit.key not in failures}
@@ -70,6 +73,12 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         for unit in standing.values():
             summaries += _summaries(plan, ledger, unit, values[unit.model], cohort)
         contrasts += _contrasts(plan, analysis, attribution, values, cohort)
+        columns = {model: Columns(values[model], ledger.elsewhere(unit.key)) for model, unit in standing.items()}
+        summaries += _levels(plan, analysis, attribution, columns, cohort)
+        if standing and attribution in plan.attributions[:1]:
+            summaries += _blind(plan, analysis, ledger, used, cohort)
+        curves += _curves(plan, analysis, columns, cohort)
+        contrasts += _estimated(plan, analysis, attribution, columns, cohort)
         for unit in units:
             gaps += _gaps(plan, ledger, unit, failures.get(unit.key), used)
     gaps += [
@@ -103,6 +112,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         accounting=accounting,
         environment=environment(plan.device),
         self_test=self_test or {},
+        curves=tuple(curves),
         pictures=tuple(_pictures(plan, ledger, store, failures)),
     )
 
@@ -142,23 +152,41 @@ def _of_used(values: dict[str, Values], used: npt.NDArray[np.bool_]) -> dict[str
     return kept
 
 
-def _cohort(plan: Plan) -> Cohort:
+def _cohort(plan: Plan, used: npt.NDArray[np.bool_]) -> Cohort:
     codes = {patient: number for number, patient in enumerate(sorted({sample.patient for sample in plan.samples}))}
     labels = [[-1 if label is None else label for label in sample.labels] for sample in plan.samples]
-    return Cohort(plan.classes, np.array([codes[s.patient] for s in plan.samples], np.int64), np.array(labels, np.int8))
+    return Cohort(
+        plan.classes,
+        np.array([codes[s.patient] for s in plan.samples], np.int64),
+        np.array(labels, np.int8),
+        groups=frequency_groups(plan.classes, plan.dataset.train_counts()),
+        boxed=tuple(tuple(number if used[number] else -1 for number in of) for of in plan.elsewhere.cases),
+    )
 
 
 def _summaries(plan: Plan, ledger: Ledger, unit: Unit, values: dict[str, Values], cohort: Cohort) -> Iterator[Summary]:
     (model,) = (model for model in plan.models if model.id == unit.model)
     about = (unit.name, label(unit.attribution), unit.model, model.loader.strategy)
     metrics = unit.analysis.metrics if unit.analysis else ()
-    for metric in metrics:
+    for metric in (metric for metric in metrics if not handles(metric)):
         column = values.get(metric.of or metric.name)
         for class_name, value, missing, n in summarise(metric, column, cohort) if column is not None else ():
             yield Summary(metric.name, *about, class_name, value, missing, n)
     undefined = {metric.name: metric.undefined for metric in metrics}
     for name, whole in ledger.summary(unit.key).items():
         yield Summary(name, *about, MODEL, whole, undefined[name] if whole is None else None, 1)
+
+
+def _blind(plan: Plan, analysis: Analysis, ledger: Ledger, used: npt.NDArray[np.bool_], cohort: Cohort) -> Iterator[Summary]:
+    """The same numbers for maps that never saw an image."""
+    for unit in blind.units(plan, analysis):
+        network = Columns(_of_used(ledger.values(unit.key), used), ledger.elsewhere(unit.key))
+        for metric in analysis.metrics:
+            about = (metric.name, analysis.name, None, unit.model, BASELINE)
+            if handles(metric) and metric.of in network.values:
+                yield from (Summary(*about, **row) for row in levels(metric, network, cohort))
+            elif metric.statistic == "mean" and metric.name in network.values:
+                yield from (Summary(*about, *row) for row in summarise(metric, network.values[metric.name], cohort))
 
 
 def _contrasts(
@@ -178,7 +206,8 @@ def _contrasts(
             measured = [[columns[name] for columns in side if name in columns] for side in sides]
             if (
                 metric.name in companions
-                or metric.statistic == "none"
+                or metric.statistic in ("none", "elsewhere")
+                or handles(metric)
                 or (values and not any(name in columns for columns in values.values()))
             ):
                 continue
@@ -193,6 +222,44 @@ def _contrasts(
                     metric=metric.name, analysis=analysis.name, attribution=label(attribution), family=family,
                     strategy=strategy, reference=reference, **known,  # type: ignore[arg-type]
                 ), row["effect"]  # fmt: skip
+
+
+def _levels(
+    plan: Plan, analysis: Analysis, attribution: Attribution | None, columns: dict[str, Columns], cohort: Cohort
+) -> Iterator[Summary]:
+    """The numbers whose error is a sum over patients, of each model."""
+    strategy = {model.id: model.loader.strategy for model in plan.models}
+    for metric in filter(handles, analysis.metrics):
+        for model, network in columns.items():
+            for row in levels(metric, network, cohort) if metric.of in network.values else ():
+                yield Summary(metric.name, analysis.name, label(attribution), model, strategy[model], **row)
+
+
+def _curves(plan: Plan, analysis: Analysis, columns: dict[str, Columns], cohort: Cohort) -> Iterator[Curve]:
+    """Predicted against observed frequency, where the analysis asks for it by declaring an ECE."""
+    strategy = {model.id: model.loader.strategy for model in plan.models}
+    for metric in analysis.metrics:
+        for model, network in columns.items() if metric.statistic == "ece" else ():
+            yield Curve(analysis.name, model, strategy[model], metric.after, **reliability(metric, network, cohort))
+
+
+def _estimated(
+    plan: Plan, analysis: Analysis, attribution: Attribution | None, columns: dict[str, Columns], cohort: Cohort
+) -> Iterator[Row]:
+    """The same numbers, each strategy against the reference."""
+    reference = plan.config.reference
+    companions = {metric.chance for metric in analysis.metrics}
+    for family, strategy, mine, base in pairings(plan.models, reference):
+        sides = [[columns[model.id] for model in side if model.id in columns] for side in (mine, base)]
+        for metric in filter(handles, analysis.metrics):
+            if metric.name in companions:
+                continue
+            measured = [[network for network in side if metric.of in network.values] for side in sides]
+            if all(measured):
+                about = (metric.name, analysis.name, label(attribution))
+                for row in estimated_contrasts(metric, measured[0], measured[1], cohort):
+                    name, effect = row.pop("class_name"), row.pop("effect")
+                    yield Comparison(*about, name, family, strategy, reference, **row), effect
 
 
 def pairings(

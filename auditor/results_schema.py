@@ -22,8 +22,12 @@ class _SummaryRow(_Strict):
     attribution: str | None
     model: str
     strategy: str
-    class_name: str = Field(alias="class", description="a class, or (macro), (image), (model)")
+    class_name: str = Field(alias="class", description="a class, or (macro), (head), (medium), (tail), (image), (model)")
     n: int = Field(ge=0)
+    low: float | None = Field(default=None, description="low end of the 95 % interval over patients")
+    high: float | None = None
+    n_patients: int | None = Field(default=None, ge=0)
+    note: str | None = None
 
 
 class Estimated(_SummaryRow):
@@ -38,6 +42,20 @@ class NotEstimated(_SummaryRow):
 
     value: None
     missing: str = Field(min_length=1)
+
+
+class CurveRow(_Strict):
+    """Predicted against observed frequency of one model, all classes pooled, bin by bin."""
+
+    analysis: str
+    model: str
+    strategy: str
+    after: Literal["", "temperature", "prior_shift"]
+    predicted: list[float]
+    observed: list[float]
+    n: list[int]
+    fitted_on: int = Field(ge=0, description="patients that the recalibration was fitted on")
+    measured_on: int = Field(ge=0, description="the other patients")
 
 
 class _ComparisonRow(_Strict):
@@ -144,6 +162,7 @@ class Results(_Strict):
     metrics: dict[str, dict[str, Any]]
     summaries: list[Estimated | NotEstimated]
     comparisons: list[Contrast | NoContrast]
+    curves: list[CurveRow] = []
     findings: list[FindingRow]
     gaps: list[GapRow]
     accounting: Accounting

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from . import blind, passes, plan, results, self_test
 from . import config as configs
-from . import passes, plan, results, self_test
 from .device import choose_device
 from .errors import AuditError, ExitCode, MissingLibrary, ModelRefused, OutputError
 from .evidence import Evidence
@@ -73,6 +73,7 @@ def run(
                 ledger.declare(audit.data_key, config.claims.text())
                 observers.tell("plan_made", plan=audit)
                 _measure(audit, waiting, ledger, store, out, progress, strict, observers)
+                blind.run(audit, ledger, store)
                 evidence = results.gather(audit, ledger, store, outcome.as_record())
             finally:
                 store.close()

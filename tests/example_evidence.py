@@ -65,6 +65,8 @@ def level(metric: str, name: str, strategy: str, noise: float) -> float:
         "probability": POSITIVE.get(name, 465) / IMAGES * (1 + 12 * max(SHIFT[strategy], 0)) + 0.01, "auroc": 0.86 - 0.15 * rare,
         "average_precision": 0.45 - 0.4 * rare, "iobb": 0.31 - 0.1 * rare, "ior": 0.26 - 0.05 * rare, "iou": 0.17 - 0.03 * rare,
         "pointing_game": 0.48 - 0.1 * rare, "empty_map": 0.02, "disjoint_concepts": 562 - 90 * rare, "unique_concepts": 328 - 60 * rare,
+        "kappa_loc": 0.34 - 0.2 * rare, "kappa_auc": 0.3 - 0.2 * rare, "kappa_pointing": 0.28 - 0.2 * rare, "cbl_excess": 0.2 - 0.1 * rare,
+        "cbl": 0.45 - 0.1 * rare, "pixel_auc": 0.8 - 0.1 * rare, "map_mass": 0.2, "box_share": 0.06, "effective_support": 0.3,
         "disjoint_chance": 410 - 60 * rare, "unique_chance": 255 - 40 * rare, "active_fraction": 0.0391, "dead_channels": 7,
     }[metric]  # fmt: skip
     chance = metric.endswith("_chance")
@@ -78,7 +80,7 @@ def summaries(random: np.random.Generator) -> Iterator[Summary]:
                 continue
             about = (attribution, model["id"], model["strategy"])
             for metric in metrics:
-                if metric.statistic == "none":
+                if metric.statistic in ("none", "elsewhere"):
                     if analysis == "dissection":
                         yield Summary(
                             metric.name, analysis, *about, MODEL, level(metric.name, MODEL, model["strategy"], 0.1), None, 1
@@ -110,7 +112,7 @@ def contrasts(random: np.random.Generator) -> Iterator[Comparison]:
     for analysis, attribution, metrics in work():
         for strategy in STRATEGIES[1:]:
             for metric in metrics:
-                if metric.statistic == "none" or metric.name.endswith("_chance"):
+                if metric.statistic in ("none", "elsewhere") or metric.name.endswith("_chance"):
                     continue
                 for name in wholes(analysis, metric) + CLASSES:
                     n = (BOXES if analysis != "performance" else {}).get(name, IMAGES if analysis == "performance" else 684)

@@ -10,6 +10,7 @@ import torch
 from auditor_plugins.analyses.alignment import Alignment, unit_range
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from auditor import Attribution, Box, Cases, ConfigError, Network, Sample
 from auditor.batch import Batch, View
@@ -55,6 +56,8 @@ def twin(raw: torch.Tensor, mask: np.ndarray, hard: float | None = None) -> dict
     h = torch.nn.functional.interpolate(h[None, None], size=mask.shape, mode="bilinear", align_corners=False)[0, 0].numpy()
     peaks = np.isclose(h, h.max(), rtol=1e-9, atol=0)
     soft, b = h, mask.astype(float)
+    k, chance = int(mask.sum()), h.mean() * mask.sum()
+    cbl = ((h * b).sum() - chance) / (np.sort(h, axis=None)[-k:].sum() - chance) if soft.any() else 0.0
     if hard is not None:
         h = (h >= hard).astype(float)
     return {
@@ -63,6 +66,11 @@ def twin(raw: torch.Tensor, mask: np.ndarray, hard: float | None = None) -> dict
         "iou": (h * b).sum() / (b.sum() + h.sum() - (h * b).sum() + 1e-8),
         "pointing_game": (peaks & mask).sum() / peaks.sum(),
         "empty_map": float(not soft.any()),
+        "cbl": cbl,
+        "pixel_auc": roc_auc_score(mask.ravel(), soft.ravel().round(12)),
+        "map_mass": soft.mean(),
+        "box_share": mask.mean(),
+        "effective_support": soft.sum() ** 2 / (soft.size * (soft**2).sum()),
     }
 
 
@@ -132,7 +140,9 @@ def test_a_map_that_points_nowhere_scores_its_box_area_and_is_counted(level: flo
     found = Alignment().measure(view(torch.full((1, 3, 5), level), (30, 40), [[(0, 0, 10, 12)]]))
     assert found["empty_map"][0] == 1
     assert found["pointing_game"][0] == pytest.approx(10 * 12 / (30 * 40))
-    assert found["iobb"][0] == found["ior"][0] == found["iou"][0] == 0
+    assert found["iobb"][0] == found["ior"][0] == found["iou"][0] == found["cbl"][0] == found["map_mass"][0] == 0
+    assert found["pixel_auc"][0] == 0.5
+    assert np.isnan(found["effective_support"][0])
 
 
 def test_tied_peaks_share_the_point() -> None:
@@ -154,9 +164,9 @@ def test_a_map_with_a_nan_has_no_value_and_spoils_no_other() -> None:
     raw[1, 2, 2] = torch.nan
     raw[2, 0, 0] = torch.inf
     found = Alignment().measure(view(raw, (8, 8), [[(0, 0, 4, 4)]] * 3))
-    for values in found.values():
-        assert np.isnan(values[1:]).all()
-        assert np.isfinite(values[0])
+    for name, values in found.items():
+        assert np.isnan(np.stack(values)[1:]).all(), name
+        assert np.isfinite(values[0]).all(), name
 
 
 def test_scaling_a_map_changes_nothing() -> None:
@@ -178,4 +188,11 @@ def test_a_hard_threshold_outside_0_to_1_is_refused() -> None:
 
 
 def test_measure_returns_every_declared_metric() -> None:
-    assert set(Alignment().measure(view(T_A5, (4, 4), CENTRE))) == {metric.name for metric in Alignment.metrics}
+    measured = {metric.name for metric in Alignment.metrics if not metric.of}
+    assert set(Alignment().measure(view(T_A5, (4, 4), CENTRE))) == measured
+
+
+def test_a_box_that_is_the_whole_image_has_no_chance_corrected_value() -> None:
+    found = Alignment().measure(view(torch.rand(1, 4, 4), (8, 8), [[(0, 0, 8, 8)]]))
+    assert np.isnan([found["cbl"][0], found["pixel_auc"][0], found["pointing_game"][0]]).all()
+    assert found["ior"][0] == pytest.approx(1)

@@ -18,6 +18,7 @@ import pytest
 from auditor import ExitCode
 from auditor.errors import AuditError, ConfigError, ModelRefused, OutputError
 from auditor.run import run
+from auditor.statistics.rows import BASELINE
 
 Write = Callable[..., Path]
 LENS = "preprocessing: {size: 32, mean: [0, 0, 0], std: [1, 1, 1]}"
@@ -30,7 +31,7 @@ def results(out: Path) -> dict[str, Any]:
 
 def number(found: dict[str, Any], metric: str, class_name: str = "(macro)") -> dict[str, float | None]:
     rows = [row for row in found["summaries"] if row["metric"] == metric and row["class"] == class_name]
-    return {row["strategy"]: row["value"] for row in rows}
+    return {row["strategy"]: row["value"] for row in rows if row["strategy"] != BASELINE}
 
 
 def test_an_audit_ends_with_numbers_for_every_metric_and_a_report(write_audit: Write, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,10 @@ MACRO = "(macro)"
 IMAGE = "(image)"
 MODEL = "(model)"
 """Pseudo classes: mean over the defined classes; one value per image for all its findings; one value per model."""
+BASELINE = "(blind)"
+"""The strategy of numbers that belong to no network: a map that never saw the image."""
+GROUPS = {"(head)": (0.05, math.inf), "(medium)": (0.01, 0.05), "(tail)": (0.0, 0.01)}
+"""Pseudo classes: mean over the classes whose share of the training images is at least the first and below the second."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +31,42 @@ class Values:
 
 @dataclass(frozen=True)
 class Cohort:
-    """What every comparison shares: per sample its patient (any integer code) and its labels [S, K] (1, 0, -1 unknown)."""
+    """What every comparison shares: per sample its patient (any integer code) and its labels [S, K] (1, 0, -1 unknown).
+
+    `groups` are the pseudo classes of common and rare classes with the numbers of their classes; `boxed` are, per class, the
+    samples whose boxes every map was held against, -1 where the image cannot be used.
+    """
 
     classes: tuple[str, ...]
     patients: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int8]
+    groups: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    boxed: tuple[tuple[int, ...], ...] = ()
+
+
+def frequency_groups(
+    classes: tuple[str, ...], train: tuple[int, Mapping[str, int]] | None
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Head, medium and tail by the share of training images with the class; none where the training counts are not known.
+
+    A class that the training counts do not name belongs to no group.
+    """
+    if train is None or not train[0]:
+        return ()
+    images, positives = train
+    shares = {number: positives[name] / images for number, name in enumerate(classes) if name in positives}
+    return tuple(
+        (group, tuple(number for number, share in shares.items() if low <= share < high))
+        for group, (low, high) in GROUPS.items()
+    )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One number of one model for one class (or pseudo class); `value` is None exactly when `missing` says why."""
+    """One number of one model for one class (or pseudo class); `value` is None exactly when `missing` says why.
+
+    `low` and `high` are its 95 % interval over `n_patients` patients, None where none is made; `note` says what weakens it.
+    """
 
     metric: str
     analysis: str
@@ -45,6 +77,28 @@ class Summary:
     value: float | None
     missing: str | None
     n: int
+    low: float | None = None
+    high: float | None = None
+    n_patients: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Predicted against observed frequency of one model, all classes pooled, in bins of equally many cases.
+
+    `after` is the recalibration, "" for none; `fitted_on` and `measured_on` are numbers of patients, and no patient is in both.
+    """
+
+    analysis: str
+    model: str
+    strategy: str
+    after: str
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
+    n: tuple[int, ...]
+    fitted_on: int
+    measured_on: int
 
 
 @dataclass(frozen=True)

@@ -7,53 +7,103 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from auditor import Analysis, ConfigError, Metric, hookimpl
+from auditor.placement import Array, Regions, effective_support, joined, placed, regions, sizes, sums
 
 if TYPE_CHECKING:
     from auditor import View
 
 PAPER = "Analyzing the Effects of Handling Data Imbalance on Learned Features from Medical Images, arXiv 2204.01729"
+SHUFFLED = "docs/methods.md A.11; the shuffled AUC of Borji et al., ICCV 2013, made for boxes"
 POINTING = "Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016"
+CHANCE = "docs/methods.md A.10"
 SMALL = 1e-8
-TIE = 1e-9
-"""Pixels within this share of the largest are tied with it: upsampling rounds equal values apart."""
-
-Array = npt.NDArray[np.float64]
+CROSSED = ("cbl", "pixel_auc", "pointing_game")
+NO_MAP = "no finite map, or the box is the whole image"
 
 
 @dataclass(frozen=True)
 class Alignment(Analysis):
-    """Overlap of a map with the boxes of its image and class (docs/methods.md A.4, A.5).
+    """Agreement of a map with the boxes of its image and class (docs/methods.md A.4, A.5, A.10).
 
     A map is clipped at 0, scaled to 0..1 at its own resolution and upsampled bilinearly to the grid of the network's
     input; the region is the union of the boxes, rounded outward to whole pixels. With `hard` the scaled map is replaced by
-    1 where it is at least that high and 0 elsewhere. A map with a NaN or an infinity has no value.
+    1 where it is at least that high and 0 elsewhere, for IoBB, IoR and IoU. A map with a NaN or an infinity has no value.
     """
 
     name = "alignment"
     needs = frozenset({"attribution", "box"})
     metrics = (
         Metric(
+            "kappa_loc", "How much better the map agrees with this patient's box than with the boxes of other patients with the same "
+            "finding (CBL): 0 knows no more than where this finding usually sits, 1 is ideal.",
+            "higher", None, 1, chance="0", reference=SHUFFLED, statistic="kappa", of="cbl", against="cbl_elsewhere",
+        ),
+        Metric(
+            "kappa_auc", "The same as kappa_loc for pixel AUC, which only the order of the pixels decides.",
+            "higher", None, 1, chance="0", reference=SHUFFLED, statistic="kappa", of="pixel_auc", against="pixel_auc_elsewhere",
+        ),
+        Metric(
+            "kappa_pointing", "The same as kappa_loc for the pointing game, which only the map's peak decides.",
+            "higher", None, 1, chance="0", reference=SHUFFLED, statistic="kappa", of="pointing_game",
+            against="pointing_game_elsewhere",
+        ),
+        Metric(
+            "cbl_excess", "CBL with the patient's own box minus CBL with the boxes of other patients with the same finding.",
+            "higher", None, None, chance="0", reference=SHUFFLED, statistic="excess", of="cbl", against="cbl_elsewhere",
+        ),
+        Metric(
+            "cbl", "How much of the map's evidence lies in the box beyond what a box of that size would hold anywhere, as a "
+            "share of the most that it could: 0 is a map that ignores the box, 1 all the strongest evidence inside it. "
+            "Where a class usually sits is still in it; kappa_loc takes that out.",
+            "higher", None, 1, chance="0", reference=CHANCE, undefined=NO_MAP,
+        ),
+        Metric(
+            "pixel_auc", "The chance that a pixel inside the box carries more evidence than one outside it; ties count half.",
+            "higher", 0, 1, chance="0.5", reference=CHANCE, undefined=NO_MAP,
+        ),
+        Metric(
+            "pointing_game", "Whether the map's peak lies in the box; tied peaks count by their share in it, so a map that "
+            "points nowhere scores the box's area.",
+            "higher", 0, 1, chance="box_share", reference=POINTING, undefined=NO_MAP,
+        ),
+        Metric(
             "iobb", "How much of the box the map fills: its mean over the box. A map bright everywhere scores high for free.",
-            "neither", 0, 1, chance="the map's mean over the whole image", reference=PAPER,
+            "neither", 0, 1, chance="map_mass", reference=PAPER, undefined=NO_MAP,
         ),
         Metric(
             "ior", "How much of the map lies in the box: its sum in the box over its sum. A single bright pixel can score 1.",
-            "neither", 0, 1, chance="the box's share of the image", reference=PAPER,
+            "neither", 0, 1, chance="box_share", reference=PAPER, undefined=NO_MAP,
         ),
         Metric(
             "iou", "Overlap of map and box over what either covers.",
             "higher", 0, 1, chance="the same map with boxes of other images", reference="imba-explain, not in its paper",
+            undefined=NO_MAP,
         ),
         Metric(
-            "pointing_game", "Whether the map's peak lies in the box; tied peaks count by their share in it.",
-            "higher", 0, 1, chance="the box's share of the image", reference=POINTING,
+            "map_mass", "How bright the map is on average, its brightest place being 1: what IoBB would be for a box anywhere.",
+            "neither", 0, 1, chance="none", reference=CHANCE, undefined=NO_MAP,
+        ),
+        Metric(
+            "box_share", "The share of the image that the box covers: what IoR and the pointing game would be for a map that "
+            "knows nothing.", "neither", 0, 1, chance="none", reference=CHANCE, undefined=NO_MAP,
+        ),
+        Metric(
+            "effective_support", "The share of the image over which the map's evidence is spread, if it were spread evenly; "
+            "empty maps have none.",
+            "neither", 0, 1, chance="none", reference=CHANCE, undefined="every map is empty",
         ),
         Metric(
             "empty_map", "Maps that point nowhere: no evidence for the class anywhere, or the same everywhere.",
-            "lower", 0, 1, chance="none", reference="arXiv 2204.01729 section 3.2; docs/methods.md A.4",
+            "lower", 0, 1, chance="none", reference="arXiv 2204.01729 section 3.2; docs/methods.md A.4", undefined=NO_MAP,
+        ),
+        *(
+            Metric(
+                f"{name}_elsewhere", f"{name} of the case's map with the boxes of other images of the class; kept for the kappas.",
+                reference=SHUFFLED, statistic="elsewhere", undefined=NO_MAP,
+            )
+            for name in CROSSED
         ),
     )  # fmt: skip
 
@@ -65,45 +115,37 @@ class Alignment(Analysis):
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         raw = batch.maps.double().cpu().numpy()
-        masks = batch.masks()
-        clipped = np.maximum(raw, 0)
-        with np.errstate(invalid="ignore"):
-            scaled = unit_range(clipped)
-            sums = hard_sums(scaled, masks, self.hard) if self.hard is not None else soft_sums(scaled, masks)
-            values = {**overlaps(*sums), "pointing_game": pointing(scaled, masks)}
-        values["empty_map"] = (clipped.max((1, 2)) == clipped.min((1, 2))).astype(np.float64)
-        broken = ~np.isfinite(raw).all((1, 2))
-        return {name: np.where(broken, np.nan, value) for name, value in values.items()}
+        cases = zip(raw, batch.edges(), batch.elsewhere, strict=True)
+        found = [self._case(map_, regions([edges]), others, *batch.size) for map_, edges, others in cases]
+        return {metric.name: [case[metric.name] for case in found] for metric in self.metrics if not metric.of}
+
+    def _case(self, raw: Array, own: Regions, others: Regions, height: int, width: int) -> dict[str, Any]:
+        """Every number of one map [h, w], its own region, and the regions of the class on other images."""
+        if not np.isfinite(raw).all():
+            rows = {f"{name}_elsewhere": np.full(others.length, np.nan) for name in CROSSED}
+            return {metric.name: np.nan for metric in self.metrics} | rows
+        scaled = unit_range(np.maximum(raw, 0))
+        pixels = upsample(scaled, height, width)
+        scores = dict(zip(CROSSED, placed(pixels, joined(own, others)), strict=True))
+        return {
+            **{name: score[0] for name, score in scores.items()},
+            **{f"{name}_elsewhere": score[1:] for name, score in scores.items()},
+            **overlaps(pixels if self.hard is None else (pixels >= self.hard).astype(np.float64), own),
+            "map_mass": float(pixels.mean()),
+            "box_share": sizes(own)[0] / pixels.size,
+            "effective_support": effective_support(pixels),
+            "empty_map": float(not scaled.any()),
+        }
 
 
-def unit_range(maps: Array) -> Array:
-    """Each map [P, h, w] from its least to its largest value, as 0..1; a constant map becomes 0."""
-    least, most = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
-    return np.asarray((maps - least) / (most - least + SMALL))
+def unit_range(raw: Array) -> Array:
+    """A map [h, w] from its least to its largest value, as 0..1; a constant map becomes 0."""
+    return np.asarray((raw - raw.min()) / (raw.max() - raw.min() + SMALL))
 
 
-def soft_sums(maps: Array, masks: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array]:
-    """(sum inside, sum, pixels of the region) of upsampled maps, without upsampling: the region is projected to the map.
-
-    Upsampling is linear, U(m) = Uy m Ux', so sum(B * U(m)) = sum((Uy' B Ux) * m).
-    """
-    from auditor.bilinear import matrix
-
-    down, across = matrix(maps.shape[1], masks.shape[1]), matrix(maps.shape[2], masks.shape[2])
-    inside = (_product(down.T, masks.astype(np.float64), across) * maps).sum((1, 2))
-    total = (np.outer(down.sum(0), across.sum(0)) * maps).sum((1, 2))
-    return inside, total, masks.sum((1, 2)).astype(np.float64)
-
-
-def hard_sums(maps: Array, masks: npt.NDArray[np.bool_], least: float) -> tuple[Array, Array, Array]:
-    """The same three sums of the pixels that are at least this high."""
-    hot = upsample(maps, *masks.shape[1:]) >= least
-    inside, total, region = (each.sum((1, 2)).astype(np.float64) for each in (hot & masks, hot, masks))
-    return inside, total, region
-
-
-def overlaps(inside: Array, total: Array, region: Array) -> dict[str, Array]:
-    """IoBB, IoR and IoU from the three sums (docs/methods.md A.5)."""
+def overlaps(pixels: Array, own: Regions) -> dict[str, float]:
+    """IoBB, IoR and IoU of a map in 0..1 with its region (docs/methods.md A.5)."""
+    inside, total, region = sums(pixels, own)[0], pixels.sum(), sizes(own)[0]
     return {
         "iobb": inside / (region + SMALL),
         "ior": inside / (total + SMALL),
@@ -111,29 +153,16 @@ def overlaps(inside: Array, total: Array, region: Array) -> dict[str, Array]:
     }
 
 
-def pointing(maps: Array, masks: npt.NDArray[np.bool_]) -> Array:
-    """Share of the upsampled map's peak pixels that lie in the region; of a flat map every pixel is a peak."""
-    pixels = upsample(maps, *masks.shape[1:])
-    peaks = ~(pixels < pixels.max((1, 2), keepdims=True) * (1 - TIE))
-    return np.asarray((peaks & masks).sum((1, 2)) / peaks.sum((1, 2)))
-
-
-def upsample(maps: Array, height: int, width: int) -> Array:
-    """Maps [P, h, w] on a grid of height x width, bilinear with half-pixel centres."""
-    from auditor.bilinear import matrix
-
-    return _product(matrix(maps.shape[1], height), maps, matrix(maps.shape[2], width).T)
-
-
-def _product(
-    left: npt.NDArray[np.float64], stack: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """left @ stack @ right, in torch: NumPy's own threads would wait for work on the cores that the network runs on."""
+def upsample(scaled: Array, height: int, width: int) -> Array:
+    """A map [h, w] on a grid of height x width, bilinear with half-pixel centres."""
     import torch
 
-    parts = [torch.from_numpy(np.array(part, order="C")) for part in (left, stack, right)]
-    found: npt.NDArray[np.float64] = (parts[0] @ parts[1] @ parts[2]).numpy()
-    return found
+    from auditor.bilinear import matrix
+
+    # In torch: NumPy's own threads would wait for work on the cores that the network runs on.
+    down, across = (torch.tensor(matrix(*sides)) for sides in zip(scaled.shape, (height, width), strict=True))
+    pixels: Array = (down @ torch.from_numpy(scaled) @ across.T).numpy()
+    return pixels
 
 
 @hookimpl

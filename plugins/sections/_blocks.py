@@ -9,6 +9,7 @@ from auditor import Evidence
 from auditor.drawing import Interval, Level, against_chance, clean_label, figure, forest, key
 
 from ._reading import (
+    OVER_CLASSES,
     WHOLES,
     Chance,
     class_title,
@@ -187,13 +188,14 @@ class Block:
         for model, level in zip(ids, levels, strict=True):
             row = found.get(model)
             missing = "not measured" if row is None else row.missing
-            cell: dict[str, Any] = {"missing": missing, "span": 1, "n": None, "chance": None}
+            cell: dict[str, Any] = {"missing": missing, "span": 1, "n": None, "chance": None, "low": None, "high": None}
             if row is not None and row.value is not None:
                 cell |= {"value": row.value, "n": row.n if uneven else None, "chance": None if even else level}
+                cell |= {"low": row.low, "high": row.high}
             cells.append(cell)
         beside = "not known" if levels[0] is None else figure(levels[0])
         return {
-            "name": class_title(name), "whole": name in WHOLES, "n": f"{spread(counts)} classes" if name == "(macro)" else spread(counts), "cells": merged(cells),
+            "name": class_title(name), "whole": name in WHOLES, "n": f"{spread(counts)} classes" if name in OVER_CLASSES else spread(counts), "cells": merged(cells),
             "chance": beside if even else "below each",
         }  # fmt: skip
 

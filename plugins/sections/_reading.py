@@ -8,18 +8,33 @@ from typing import Any
 from auditor import Evidence
 from auditor.drawing import figure
 
-WHOLES = {"(macro)": "Mean over classes", "(image)": "All findings of an image", "(model)": "Network as a whole"}
+WHOLES = {
+    "(macro)": "Mean over classes", "(head)": "Common classes (head)", "(medium)": "Less common classes (medium)",
+    "(tail)": "Rare classes (tail)", "(image)": "All findings of an image", "(model)": "Network as a whole",
+}  # fmt: skip
+OVER_CLASSES = ("(macro)", "(head)", "(medium)", "(tail)")
+"""Pseudo classes whose n counts classes."""
 SPELT = {
     "auroc": "AUROC",
     "iobb": "IoBB",
     "ior": "IoR",
     "iou": "IoU",
+    "cbl": "CBL",
+    "cbl excess": "CBL excess",
+    "kappa loc": "κ localisation",
+    "kappa auc": "κ of pixel AUC",
+    "kappa pointing": "κ of the pointing game",
+    "pixel auc": "Pixel AUC",
     "ece": "ECE",
+    "ece by chance": "ECE by chance",
     "ap": "AP",
     "cam": "CAM",
     "gradcam": "Grad-CAM",
+    "brier": "Brier score",
     "probability": "Mean predicted probability",
 }
+BLIND = "(blind)"
+"""The strategy of rows that belong to no network: maps that never saw the image."""
 CONCEPTS = ("concept", "dissect", "channel", "unit", "active")
 
 
@@ -29,7 +44,9 @@ def title(name: str) -> str:
     >>> title("iobb"), title("average_precision"), title("cam")
     ('IoBB', 'Average precision', 'CAM')
     """
-    words = [SPELT.get(word, word) for word in name.replace("_", " ").split()]
+    if (spaced := name.replace("_", " ")) in SPELT:
+        return SPELT[spaced]
+    words = [SPELT.get(word, word) for word in spaced.split()]
     text = " ".join(words) or name
     return text if words and words[0] in SPELT.values() else text[:1].upper() + text[1:]
 
@@ -42,7 +59,8 @@ def class_title(name: str) -> str:
 def strategies(evidence: Evidence) -> list[str]:
     """All strategies, the reference first, then as audit.yaml lists them; a strategy's place is its colour everywhere."""
     named = [str(model["strategy"]) for model in evidence.models]
-    named += [row.strategy for row in evidence.comparisons] + [row.strategy for row in evidence.summaries]
+    named += [row.strategy for row in evidence.comparisons]
+    named += [row.strategy for row in evidence.summaries if row.strategy != BLIND]
     reference = evidence.audit.get("reference")
     first = [str(reference)] if reference in named else named[:1]
     return list(dict.fromkeys([*first, *named]))
@@ -78,6 +96,8 @@ def home(evidence: Evidence, analysis: str) -> str:
     if any(row.attribution for row in rows):
         return "where_it_looks"
     declared = [evidence.metrics.get(row.metric, {}) for row in rows]
+    if any(metric.get("statistic") == "ece" for metric in declared):
+        return "calibration"
     if any(metric.get("statistic") in ("auroc", "average_precision") for metric in declared):
         return "discrimination"
     return "concepts" if any(word in analysis for word in CONCEPTS) else "other"

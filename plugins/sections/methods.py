@@ -16,9 +16,25 @@ AVERAGING = {
     "Interval of a class by DeLong's method clustered by patient, of the mean over classes from resampled patients, the same for both sides.",
     "average_precision": "One ranking per class over all images with a known label; then the plain mean over the classes that have a "
     "number. Intervals from resampled patients, the same for both sides.",
+    "kappa": "One number per class from every map held against every box of the class; then the plain mean over the classes that have a "
+    "number. Intervals leave out one patient at a time, maps and boxes together.",
+    "excess": "As for kappa, without the division by what is left to gain.",
+    "elsewhere": "Kept per case and box, and not averaged.",
     "none": "Kept per case and not averaged, or one number for the network as a whole.",
 }
+CALIBRATED = (
+    "One number per class, on the patients that no recalibration was fitted on; then the plain mean over the classes that have a number. "
+    "Intervals treat patients as independent and take the fitted recalibration as given."
+)
 PITFALLS = {
+    "ece": "Never below 0 and larger with fewer images; read it against its chance level. Over- and underestimation both add to it.",
+    "calibration_slope": "Says nothing about the level: a network can have slope 1 and expect every finding twice too often.",
+    "brier": "Small for rare findings whatever the network says; compare only on the same images.",
+    "predicted_prevalence": "Right on average does not mean right for anyone.",
+    "kappa_loc": "Boxes are not the pathology, and with NIH boxes a class's interval is about 0.1 to 0.2 wide on each side: read the mean over classes.",
+    "cbl": "Zero is a map that ignores the image; a map that always shows where the class usually sits scores above it.",
+    "pixel_auc": "Blind to how strong the evidence is: a faint rim around the box counts as much as a bright centre inside it.",
+    "map_mass": "Depends on the scaling of the map; it explains IoBB and is no merit.",
     "iobb": "A map that is bright everywhere scores high for nothing; read it with IoR.",
     "ior": "A map that is bright in one spot scores high while missing most of the box; read it with IoBB.",
     "iou": "Boxes are larger than most findings, so a perfect map of the finding does not reach 1.",
@@ -45,12 +61,15 @@ class Methods(Section):
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A card per declared metric, and how things were attributed."""
         homes = {row.metric: home(evidence, row.analysis) for row in evidence.summaries}
+        kept = {name for name, metric in evidence.metrics.items() if metric.get("statistic") == "elsewhere"}
         counts: dict[str, int] = {}
         for row in evidence.summaries:
             counts[row.metric] = counts.get(row.metric, 0) + (row.value is not None)
         return {
             "cards": [
-                _card(name, metric, homes.get(name, ""), counts.get(name, 0)) for name, metric in evidence.metrics.items()
+                _card(name, metric, homes.get(name, ""), counts.get(name, 0))
+                for name, metric in evidence.metrics.items()
+                if name not in kept
             ],
             "analyses": [_use(item) for item in evidence.audit.get("analyses", ())],
             "attributions": [_use(item) for item in evidence.audit.get("attributions", ())],
@@ -63,12 +82,13 @@ def _card(name: str, metric: Mapping[str, Any], where: str, n: int) -> dict[str,
     )
     pitfall = next((text for key, text in PITFALLS.items() if name == key or name.startswith(f"{key}_")), "")
     general = WHERE if where == "where_it_looks" else UNITS if where == "concepts" else ""
+    statistic = str(metric.get("statistic") or "mean")
     return {
         "title": title(name),
         "says": metric.get("says") or "The analysis does not say what this number means.",
         "rows": [
             ("Called", name),
-            ("Averaging", AVERAGING[str(metric.get("statistic") or "mean")]),
+            ("Averaging", AVERAGING.get(statistic, CALIBRATED)),
             ("Direction", better),
             ("Range", bounds(metric)),
             ("Chance", chance_words(metric).removeprefix("chance level ")),

@@ -9,6 +9,7 @@ from auditor import Evidence, Picture, Section, hookimpl
 from auditor.heatmap import Panel, plate, scale_bar
 
 from ._blocks import metric_block
+from ._ladder import ONLY_HERE, ladder
 from ._reading import analyses, metric_names, model_titles, ordered_models, strategies, title
 
 ACROSS = 5
@@ -29,10 +30,12 @@ class WhereItLooks(Section):
         parts = [
             {
                 "title": f"Maps by {title(attribution)}",
+                "ladders": [found for name in shown if (found := ladder(evidence, name, attribution))],
                 "blocks": [
                     metric_block(evidence, metric, name, attribution)
                     for name in shown
-                    for metric in metric_names(evidence, name, attribution)
+                    for metric in sorted(metric_names(evidence, name, attribution), key=lambda metric: metric != "kappa_loc")
+                    if metric not in ONLY_HERE
                 ],
             }
             for attribution in used

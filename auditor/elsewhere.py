@@ -1,0 +1,56 @@
+"""Where the boxes of a class lie on the other images: what a map must beat to know more than where the class usually sits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from .analysis import OVERALL
+from .boxes import Frame, pixel_edges, within
+from .dataset import Box, Sample
+from .errors import PluginError
+from .placement import Regions, regions
+
+LIMIT = 500
+"""Boxed cases of a class that maps are held against; where a class has more, those with the lowest hash of their id."""
+KEPT = 64
+
+
+class Elsewhere:
+    """The boxed cases of every class: `cases[k]` are the numbers of their samples, in order.
+
+    They are known before an image is read, so one look at a map scores it against all of them.
+    """
+
+    def __init__(self, samples: Sequence[Sample], classes: Sequence[str], limit: int = LIMIT) -> None:
+        self.cases = tuple(_chosen(samples, name, limit) for name in classes)
+        self._boxes = [
+            [_of_class(samples[number], name) for number in of] for name, of in zip(classes, self.cases, strict=True)
+        ]
+        self._kept: dict[tuple[int, Frame, tuple[int, int]], Regions] = {}
+
+    def regions(self, target: int, frame: Frame, size: tuple[int, int]) -> Regions:
+        """The boxes of every case of this class as they would lie on an image seen in this frame, on a grid of this size.
+
+        A box that falls outside the frame has no pixels.
+        """
+        if target == OVERALL:
+            raise PluginError("an image as a whole has no class whose boxes elsewhere it could be held against")
+        key = (target, frame, size)
+        if key not in self._kept:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            seen = [[moved for box in boxes if (moved := within(box, frame))] for boxes in self._boxes[target]]
+            self._kept[key] = regions([[pixel_edges(box, *size) for box in boxes] for boxes in seen])
+        return self._kept[key]
+
+
+def _chosen(samples: Sequence[Sample], name: str, limit: int) -> tuple[int, ...]:
+    boxed = [number for number, sample in enumerate(samples) if any(box.label == name for box in sample.boxes)]
+    if len(boxed) > limit:
+        boxed = sorted(boxed, key=lambda number: hashlib.sha256(samples[number].id.encode()).digest())[:limit]
+    return tuple(sorted(boxed))
+
+
+def _of_class(sample: Sample, name: str) -> tuple[Box, ...]:
+    return tuple(box for box in sample.boxes if box.label == name)

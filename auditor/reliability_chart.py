@@ -1,0 +1,76 @@
+"""Predicted against observed frequency, a panel per recalibration, both axes logarithmic because most findings are rare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+from .drawing import INK, MUTED, RULE, WIDTH, coordinate, element, line, marker, markup, text
+from .wording import figure
+
+LEAST = 0.001
+"""Frequencies below 0.1 % are drawn at the edge."""
+TICKS = (0.001, 0.01, 0.1, 1.0)
+SIDE, GAP, LEFT, TOP = 180.0, 46.0, 52.0, 24.0
+
+
+class Reliability(NamedTuple):
+    """One network's bins: predicted and observed frequencies of the same length."""
+
+    name: str
+    series: str
+    predicted: Sequence[float]
+    observed: Sequence[float]
+
+
+def reliability_chart(panels: Sequence[tuple[str, Sequence[Reliability]]], order: Sequence[str], *, title: str) -> Markup:
+    """Up to three panels side by side; on the rising line a predicted frequency comes true exactly."""
+    height = TOP + SIDE + 46
+    chart = element(
+        None,
+        "svg",
+        "chart",
+        viewBox=f"0 0 {WIDTH} {coordinate(height)}",
+        role="img",
+        width=str(WIDTH),
+        height=coordinate(height),
+    )
+    ElementTree.SubElement(chart, "title").text = title
+    ElementTree.SubElement(chart, "desc").text = "Above the line a finding is more frequent than predicted, below it less."
+    for place, (heading, curves) in enumerate(panels):
+        left = LEFT + place * (SIDE + GAP)
+        _grid(chart, left, heading, first=place == 0)
+        for curve in curves:
+            _curve(chart, left, curve, order.index(curve.series) if curve.series in order else 0)
+    text(chart, LEFT, height - 6, "Predicted frequency; upwards: observed frequency", fill=MUTED, css="muted", limit=80)
+    return markup(chart)
+
+
+def _grid(chart: ElementTree.Element, left: float, heading: str, *, first: bool) -> None:
+    text(chart, left, TOP - 8, heading, fill=INK, css="ink-text")
+    for tick in TICKS:
+        x, y = left + _along(tick), TOP + SIDE - _along(tick)
+        line(chart, x, TOP, x, TOP + SIDE, stroke=RULE, width=1, css="grid")
+        line(chart, left, y, left + SIDE, y, stroke=RULE, width=1, css="grid")
+        text(chart, x, TOP + SIDE + 14, _percent(tick), anchor="middle", fill=MUTED, css="muted")
+        if first:
+            text(chart, left - 6, y + 4, _percent(tick), anchor="end", fill=MUTED, css="muted")
+    line(chart, left, TOP + SIDE, left + SIDE, TOP, stroke=INK, width=1.2, css="ink")
+
+
+def _curve(chart: ElementTree.Element, left: float, curve: Reliability, place: int) -> None:
+    for predicted, observed in zip(curve.predicted, curve.observed, strict=True):
+        words = f"{curve.name}: predicted {figure(100 * predicted)} %, observed {figure(100 * observed)} %"
+        marker(chart, left + _along(predicted), TOP + SIDE - _along(observed), place, words)
+
+
+def _along(frequency: float) -> float:
+    return SIDE * (1 - math.log10(max(frequency, LEAST)) / math.log10(LEAST))
+
+
+def _percent(tick: float) -> str:
+    return f"{100 * tick:g} %"

@@ -1,0 +1,231 @@
+"""Numbers whose error is a sum over patients: one per class, then over all classes and by how common the classes are.
+
+A level is one network's number with its interval. A contrast is the difference of two sides on the same cases: the numbers of
+each side's networks are averaged, and what a patient does to both sides is subtracted before it is squared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..metric import Metric
+from .calibrated import STATISTICS, Scored, bins, calibration, recalibrated, sigmoid
+from .effect import LEVEL, Crossed, Linear
+from .influence import Floats, Influence, Integers, averaged, difference, interval
+from .pairing import NO_CASE, NO_CLASS
+from .permuted import permuted
+from .rows import MACRO, Cohort, Values
+from .seeds import crossed, side_of
+
+FEW = 20
+NOT_FINITE = "not estimable (no finite value or interval)"
+CURVE_BINS = 10
+_NOBODY = Scored(np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
+Case = tuple[int, int]
+Found = dict[int, Influence | str]
+PERMUTED = ("excess", "kappa")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What one network left of one analysis: a value per case by metric, and a row of scores per case with other boxes."""
+
+    values: Mapping[str, Values]
+    elsewhere: Mapping[str, Mapping[Case, npt.NDArray[np.floating[Any]]]]
+
+
+def handles(metric: Metric) -> bool:
+    """Whether the numbers of this metric are made here."""
+    return metric.statistic in PERMUTED or metric.statistic in STATISTICS
+
+
+def levels(metric: Metric, network: Columns, cohort: Cohort) -> list[dict[str, Any]]:
+    """A row per class, per frequency group and over the classes: the fields of a Summary that statistics knows."""
+    found = _per_class(metric, network, cohort, None)
+    rows = [_level(metric, cohort.classes[number], part) for number, part in found.items()]
+    return rows + [_level(metric, name, part, n) for name, part, n, _ in _together(found, cohort)]
+
+
+def contrasts(metric: Metric, mine: Sequence[Columns], reference: Sequence[Columns], cohort: Cohort) -> list[dict[str, Any]]:
+    """Mine minus reference in the same rows: the fields of a Comparison that statistics knows."""
+    networks = [*mine, *reference]
+    cases = [_cases(metric, network, cohort) for network in networks]
+    shared, listed = reduce(np.intersect1d, cases), reduce(np.union1d, cases)
+    each = [_per_class(metric, network, cohort, shared) for network in networks]
+    for number in each[0]:  # a class that one network has no number for has none in any
+        if reasons := [part for one in each if isinstance(part := one[number], str)]:
+            for one in each:
+                one[number] = reasons[0]
+    rows = []
+    for number in each[0]:
+        all_, kept = (int((keys // len(cohort.patients) == number).sum()) for keys in (listed, shared))
+        said = f"{all_ - kept:,} of {all_:,} cases left out: no value in every network" if all_ > kept else None
+        rows.append(_contrast(cohort.classes[number], [one[number] for one in each], len(mine), said))
+    for together in zip(*(_together(one, cohort) for one in each), strict=True):
+        name, _, _, left_out = together[0]
+        rows.append(_contrast(name, [part for _, part, _, _ in together], len(mine), left_out))
+    return rows
+
+
+def reliability(metric: Metric, network: Columns, cohort: Cohort) -> dict[str, Any]:
+    """Predicted and observed frequency and the cases of each bin, all classes pooled: the fields of a Curve."""
+    target, sample = np.divmod(_cases(metric, network, cohort), len(cohort.patients))
+    parts = [
+        evaluated(network, metric.of, metric.against, metric.after, cohort, number, sample[target == number])
+        for number in np.unique(target).tolist()
+    ]
+    z, y, patient = (
+        np.concatenate(column) for column in zip(_NOBODY, *(p for p in parts if not isinstance(p, str)), strict=True)
+    )
+    p = sigmoid(z)
+    which = bins(p, CURVE_BINS)
+    n = np.bincount(which)
+    kept = n > 0
+    return {
+        "predicted": tuple((np.bincount(which, p)[kept] / n[kept]).tolist()),
+        "observed": tuple((np.bincount(which, y)[kept] / n[kept]).tolist()),
+        "n": tuple(n[kept].tolist()),
+        "fitted_on": len(np.setdiff1d(cohort.patients[sample], patient)),
+        "measured_on": len(np.unique(patient)),
+    }
+
+
+def _sides(mine: Sequence[Influence], reference: Sequence[Influence]) -> Influence:
+    sides = [averaged(side)._replace(cases=side[0].cases) for side in (mine, reference)]
+    return difference(*sides)
+
+
+def _cases(metric: Metric, network: Columns, cohort: Cohort) -> Integers:
+    """The cases that a network has a value for, each as class times number of samples plus sample."""
+    values = network.values[metric.of]
+    good = ~np.isnan(values.value)
+    return np.sort(values.target[good] * len(cohort.patients) + values.sample[good])
+
+
+def _per_class(metric: Metric, network: Columns, cohort: Cohort, shared: Integers | None) -> Found:
+    """One number per class from these cases, or why there is none."""
+    cases = _cases(metric, network, cohort) if shared is None else shared
+    target, sample = np.divmod(cases, len(cohort.patients))
+    found: Found = {}
+    for number in range(len(cohort.classes)):
+        mine = sample[target == number]
+        make = _permuted if metric.statistic in PERMUTED else _calibrated
+        part = make(metric, network, cohort, number, mine) if len(mine) else NO_CASE
+        found[number] = part if isinstance(part, str) or _finite(part) else NOT_FINITE
+    return found
+
+
+def _finite(part: Influence) -> bool:
+    return math.isfinite(part.value) and bool(np.isfinite(part.influence).all())
+
+
+def _permuted(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
+    own = _of(network.values[metric.of], number, samples)
+    columns = np.asarray(cohort.boxed[number], np.int64)
+    rows = network.elsewhere[metric.against]
+    crossed = np.array([rows[sample, number] for sample in samples.tolist()], np.float64)[:, columns >= 0]
+    whose = cohort.patients[samples], cohort.patients[columns[columns >= 0]]
+    return permuted("excess" if metric.statistic == "excess" else "kappa", own, crossed, *whose)
+
+
+def _calibrated(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
+    found = evaluated(network, metric.of, metric.against, metric.after, cohort, number, samples)
+    return found if isinstance(found, str) else calibration(metric.statistic, found)
+
+
+def evaluated(
+    network: Columns, of: str, against: str, after: str, cohort: Cohort, number: int, samples: Integers
+) -> Scored | str:
+    """The cases of a class that calibration is measured on, recalibrated if wished; or why there are none."""
+    z, apart = (_of(network.values[name], number, samples) for name in (of, against))
+    cases = Scored(z, (cohort.labels[samples, number] == 1).astype(np.float64), cohort.patients[samples])
+    return recalibrated(cases, apart, after)
+
+
+def _of(values: Values, number: int, samples: Integers) -> Floats:
+    """The values of these samples of one class."""
+    mine = np.flatnonzero(values.target == number)
+    mine = mine[np.argsort(values.sample[mine], kind="stable")]
+    return values.value[mine[np.searchsorted(values.sample[mine], samples)]]
+
+
+def _together(found: Found, cohort: Cohort) -> list[tuple[str, Influence | str, int, str | None]]:
+    """(pseudo class, mean of its classes that have a number, how many those are, which were left out)."""
+    rows: list[tuple[str, Influence | str, int, str | None]] = []
+    for name, members in [*cohort.groups, (MACRO, tuple(range(len(cohort.classes))))]:
+        used = [part for number in members if isinstance(part := found[number], Influence)]
+        reasons = {number: part for number in members if isinstance(part := found[number], str)}
+        absent = [cohort.classes[number] for number in reasons]
+        said = f"{len(absent)} of {len(members)} classes left out: {', '.join(absent)}" if absent and used else None
+        rows.append((name, averaged(used) if used else _why_none(set(reasons.values())), len(used), said))
+    return rows
+
+
+def _why_none(reasons: set[str]) -> str:
+    """Why a mean over classes does not exist."""
+    if not reasons:
+        return "no class in this group"
+    return reasons.pop() if len(reasons) == 1 else NO_CLASS
+
+
+def _few(part: Influence) -> str | None:
+    return f"fewer than {FEW} patients: interval not reliable" if len(part.patient) < FEW else None
+
+
+def _level(metric: Metric, name: str, part: Influence | str, n: int | None = None) -> dict[str, Any]:
+    """A number with its interval, cut to what the metric can be; a chance level has none, it is no estimate."""
+    if isinstance(part, str):
+        return {"class_name": name, "value": None, "missing": part, "n": 0}
+    low, high = interval(part)
+    bounds = (-math.inf if metric.low is None else metric.low), (math.inf if metric.high is None else metric.high)
+    ends = (None, None) if metric.statistic == "ece_chance" else (max(low, bounds[0]), min(high, bounds[1]))
+    return {
+        "class_name": name, "value": part.value, "missing": None, "n": part.cases if n is None else n, "low": ends[0], "high": ends[1],
+        "n_patients": len(part.patient), "note": _few(part),
+    }  # fmt: skip
+
+
+def _contrast(name: str, parts: Sequence[Influence | str], mine: int, said: str | None) -> dict[str, Any]:
+    """The first `mine` networks against the others, with the effect that a verdict is made from where there are enough patients."""
+    numbers = [part for part in parts if isinstance(part, Influence)]
+    if len(numbers) < len(parts):
+        missing = next(part for part in parts if isinstance(part, str))
+        return {
+            "class_name": name, "difference": None, "low": None, "high": None, "n_cases": 0, "n_patients": 0, "missing": missing,
+            "note": said, "about": "networks", "effect": None,
+        }  # fmt: skip
+    apart = _sides(numbers[:mine], numbers[mine:])
+    effect = _effect(apart, numbers[:mine], numbers[mine:])
+    low, high = effect.interval(LEVEL)
+    few = _few(apart)
+    return {
+        "class_name": name, "difference": apart.value, "low": low, "high": high, "n_cases": apart.cases,
+        "n_patients": len(apart.patient), "missing": None, "note": "; ".join(note for note in (said, few) if note) or None,
+        "about": "strategies" if isinstance(effect, Crossed) else "networks", "effect": None if few else effect,
+    }  # fmt: skip
+
+
+def _effect(apart: Influence, mine: Sequence[Influence], reference: Sequence[Influence]) -> Linear | Crossed:
+    """The difference with its error over patients, and over seeds where both sides have several networks."""
+    over_patients = Linear(apart.value, apart.patient, apart.influence)
+    if min(len(mine), len(reference)) < 2:
+        return over_patients
+    sides = [
+        side_of([part.value for part in side], [_by_patient(part, apart.patient) for part in side])
+        for side in (mine, reference)
+    ]
+    return Crossed(over_patients, crossed(sides[0], sides[1], over_patients.error**2, over_patients.freedom))
+
+
+def _by_patient(part: Influence, patients: Integers) -> Floats:
+    """How far each of these patients, in order of their codes, moves a number; 0 for those who are not in it."""
+    moved = np.zeros(len(patients))
+    moved[np.searchsorted(patients, part.patient)] = part.influence
+    return moved

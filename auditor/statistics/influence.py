@@ -1,0 +1,85 @@
+"""A number together with how far each patient moves it: an interval, a mean over classes, a paired difference follow from that.
+
+The influence of a patient carries the factor that makes SE^2 the plain sum of squares, so that numbers of one cohort add up
+patient by patient and keep what they have in common.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+TOO_FEW = "fewer than 2 patients"
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class Influence(NamedTuple):
+    """A number of `cases` cases, and how far each `patient` [G] moves it [G]."""
+
+    value: float
+    patient: Integers
+    influence: Floats
+    cases: int
+
+
+def interval(found: Influence) -> tuple[float, float]:
+    """95 %: value -+ t SE. Degrees of freedom are the effective number of patients less one, (sum E^2)^2 / sum E^4 - 1."""
+    from scipy.special import stdtrit
+
+    largest = float(np.abs(found.influence).max(initial=0.0))
+    if not largest:
+        return found.value, found.value
+    shares = found.influence / largest
+    freedom = max(math.fsum(shares**2) ** 2 / math.fsum(shares**4) - 1.0, 1.0)
+    half = float(stdtrit(freedom, 0.975)) * math.sqrt(math.fsum(found.influence**2))
+    return found.value - half, found.value + half
+
+
+def averaged(parts: Sequence[Influence]) -> Influence:
+    """The mean of several numbers; a patient of several counts once, with all it does."""
+    patient, influence = _summed([(part.patient, part.influence / len(parts)) for part in parts])
+    return Influence(
+        math.fsum(part.value for part in parts) / len(parts), patient, influence, sum(part.cases for part in parts)
+    )
+
+
+def difference(mine: Influence, reference: Influence) -> Influence:
+    """Mine minus the reference, patient by patient; both are numbers of the same cases."""
+    patient, influence = _summed([(mine.patient, mine.influence), (reference.patient, -reference.influence)])
+    return Influence(mine.value - reference.value, patient, influence, mine.cases)
+
+
+def jackknife(value: float, patient: Integers, without: Floats, cases: int) -> Influence | str:
+    """The influences from the number `without` [G] each `patient` [G]."""
+    if len(patient) < 2:
+        return TOO_FEW
+    scale = math.sqrt((len(patient) - 1) / len(patient))
+    return Influence(value, patient, scale * (without.mean() - without), cases)
+
+
+def mean(values: Floats, patient: Integers) -> Influence | str:
+    """The mean of the values [n]; SE as in cluster-robust regression (CR1)."""
+    return ratio(values, np.ones(len(values)), patient)
+
+
+def ratio(over: Floats, under: Floats, patient: Integers) -> Influence | str:
+    """sum(over) / sum(under), both [n], linearised."""
+    patients, who = np.unique(patient, return_inverse=True)
+    if len(patients) < 2:
+        return TOO_FEW
+    total = math.fsum(under)
+    value = math.fsum(over) / total
+    moved = np.bincount(who, over - value * under) / total
+    return Influence(value, patients, moved * math.sqrt(len(patients) / (len(patients) - 1)), len(over))
+
+
+def _summed(parts: Sequence[tuple[Integers, Floats]]) -> tuple[Integers, Floats]:
+    patient, who = np.unique(np.concatenate([patients for patients, _ in parts]), return_inverse=True)
+    moved: Floats = np.bincount(who, np.concatenate([influence for _, influence in parts]), len(patient)).astype(np.float64)
+    return patient, moved
