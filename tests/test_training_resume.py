@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from auditor.checkpoint import read_weights, weights_digest
 from auditor.cli import main
@@ -23,6 +24,15 @@ LINES = {
     "strategies": "[{use: multi_task, with: [{use: asymmetric_mixup, rare: [Mass]}, balanced_sampling]}]",
     "recipe": "{use: small, epochs: 3, batch: 8, augmentation: imba_explain, warmup: 2}",
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As many threads here as in the processes that are killed: the promise is for one number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def train(path: Path, out: Path, *words: str) -> int:
