@@ -85,7 +85,8 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore) -> Evidence:
     ]
     accounting = _accounting(plan, account, used)
     models = tuple(_model(model, account) for model in plan.models)
-    findings = judge(comparisons, gaps, summaries, models, accounting, plan.metrics(), plan.config.max_quarantine)
+    of_networks = [row for row in summaries if row.strategy != BASELINE]
+    findings = judge(comparisons, gaps, of_networks, models, accounting, plan.metrics(), plan.config.max_quarantine)
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
