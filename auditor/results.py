@@ -93,8 +93,9 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     training = told(plan)
     models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
     afterwards = ledger.declared(plan.data_key) not in (None, claims.text())
+    of_networks = [row for row in summaries if row.strategy != BASELINE]
     findings = judge(
-        comparisons, gaps, summaries, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
+        comparisons, gaps, of_networks, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
     )
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
