@@ -14,7 +14,6 @@ from ._reading import OVER_CLASSES, analyses, class_title, model_titles, ordered
 
 STAGES = {"": "As trained", "temperature": "After temperature", "prior_shift": "After prior shift"}
 COLUMNS = (
-    "predicted_prevalence",
     "prevalence_gap",
     "calibration_intercept",
     "calibration_slope",
