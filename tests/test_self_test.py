@@ -128,8 +128,8 @@ def odds_upside_down(patch: Patch) -> None:
 def every_image_a_patient(patch: Patch) -> None:
     right = results._cohort
 
-    def wrong(made: plan.Plan) -> Any:
-        return replace(right(made), patients=np.arange(len(made.samples)))
+    def wrong(made: plan.Plan, used: Any) -> Any:
+        return replace(right(made, used), patients=np.arange(len(made.samples)))
 
     patch.setattr(results, "_cohort", wrong)
 
