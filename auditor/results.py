@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, blind
+from . import __version__, contrasts, levels
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
@@ -26,12 +26,9 @@ from .observers import ask
 from .origin import counted, met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
-from .statistics.compare import compare
 from .statistics.decide import Row, decide
-from .statistics.estimates import Columns, handles, levels, reliability
-from .statistics.estimates import contrasts as estimated_contrasts
-from .statistics.rows import BASELINE, IMAGE, MACRO, MODEL, Cohort, Comparison, Curve, Summary, Values, frequency_groups
-from .statistics.summarise import summarise
+from .statistics.estimates import Columns
+from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, frequency_groups
 
 PACKAGES = (
     "torch",
@@ -64,21 +61,21 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     failures = _failures(plan, ledger, account)
     cohort = _cohort(plan, used)
     summaries: list[Summary] = []
-    contrasts: list[Row] = []
+    rows: list[Row] = []
     curves: list[Curve] = []
     gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
     for analysis, attribution, units in _by_work(plan.units):
         standing = {unit.model: unit for unit in units if unit.key not in failures}
-        values = {model: _of_used(ledger.values(unit.key), used) for model, unit in standing.items()}
+        values = {model: levels.of_used(ledger.values(unit.key), used) for model, unit in standing.items()}
         for unit in standing.values():
-            summaries += _summaries(plan, ledger, unit, values[unit.model], cohort)
-        contrasts += _contrasts(plan, analysis, attribution, values, cohort)
+            summaries += levels.summaries(plan, ledger, unit, values[unit.model], cohort)
+        rows += contrasts.contrasts(plan, analysis, attribution, values, cohort)
         columns = {model: Columns(values[model], ledger.elsewhere(unit.key)) for model, unit in standing.items()}
-        summaries += _levels(plan, analysis, attribution, columns, cohort)
+        summaries += levels.estimated(plan, analysis, attribution, columns, cohort)
         if standing and attribution in plan.attributions[:1]:
-            summaries += _blind(plan, analysis, ledger, used, cohort)
-        curves += _curves(plan, analysis, columns, cohort)
-        contrasts += _estimated(plan, analysis, attribution, columns, cohort)
+            summaries += levels.of_blind_maps(plan, analysis, ledger, used, cohort)
+        curves += levels.curves(plan, analysis, columns, cohort)
+        rows += contrasts.estimated(plan, analysis, attribution, columns, cohort)
         for unit in units:
             gaps += _gaps(plan, ledger, unit, failures.get(unit.key), used)
     gaps += [
@@ -87,7 +84,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         if unit.analysis is None and unit.key in failures
     ]
     claims = plan.config.claims
-    comparisons = decide(contrasts, claims.primary, claims.margins(), np.unique(cohort.patients), plan.config.seed)
+    comparisons = decide(rows, claims.primary, claims.margins(), np.unique(cohort.patients), plan.config.seed)
     accounting = _accounting(plan, account, used)
     models = tuple(_model(model, account) for model in plan.models)
     training = told(plan)
@@ -145,14 +142,6 @@ def _failures(plan: Plan, ledger: Ledger, account: Accounting) -> dict[str, str]
     }
 
 
-def _of_used(values: dict[str, Values], used: npt.NDArray[np.bool_]) -> dict[str, Values]:
-    kept = {}
-    for metric, column in values.items():
-        good = used[column.sample]
-        kept[metric] = Values(column.sample[good], column.target[good], column.value[good])
-    return kept
-
-
 def _cohort(plan: Plan, used: npt.NDArray[np.bool_]) -> Cohort:
     codes = {patient: number for number, patient in enumerate(sorted({sample.patient for sample in plan.samples}))}
     labels = [[-1 if label is None else label for label in sample.labels] for sample in plan.samples]
@@ -163,120 +152,6 @@ def _cohort(plan: Plan, used: npt.NDArray[np.bool_]) -> Cohort:
         groups=frequency_groups(plan.classes, plan.dataset.train_counts()),
         boxed=tuple(tuple(number if used[number] else -1 for number in of) for of in plan.elsewhere.cases),
     )
-
-
-def _summaries(plan: Plan, ledger: Ledger, unit: Unit, values: dict[str, Values], cohort: Cohort) -> Iterator[Summary]:
-    (model,) = (model for model in plan.models if model.id == unit.model)
-    about = (unit.name, label(unit.attribution), unit.model, model.loader.strategy)
-    metrics = unit.analysis.metrics if unit.analysis else ()
-    for metric in (metric for metric in metrics if not handles(metric)):
-        column = values.get(metric.of or metric.name)
-        for class_name, value, missing, n in summarise(metric, column, cohort) if column is not None else ():
-            yield Summary(metric.name, *about, class_name, value, missing, n)
-    undefined = {metric.name: metric.undefined for metric in metrics}
-    for name, whole in ledger.summary(unit.key).items():
-        yield Summary(name, *about, MODEL, whole, undefined[name] if whole is None else None, 1)
-
-
-def _blind(plan: Plan, analysis: Analysis, ledger: Ledger, used: npt.NDArray[np.bool_], cohort: Cohort) -> Iterator[Summary]:
-    """The same numbers for maps that never saw an image."""
-    for unit in blind.units(plan, analysis):
-        network = Columns(_of_used(ledger.values(unit.key), used), ledger.elsewhere(unit.key))
-        for metric in analysis.metrics:
-            about = (metric.name, analysis.name, None, unit.model, BASELINE)
-            if handles(metric) and metric.of in network.values:
-                yield from (Summary(*about, **row) for row in levels(metric, network, cohort))
-            elif metric.statistic == "mean" and metric.name in network.values:
-                yield from (Summary(*about, *row) for row in summarise(metric, network.values[metric.name], cohort))
-
-
-def _contrasts(
-    plan: Plan, analysis: Analysis, attribution: Attribution | None, values: dict[str, dict[str, Values]], cohort: Cohort
-) -> Iterator[Row]:
-    """Each strategy against the reference, within one architecture where the reference has it, across otherwise.
-
-    A metric that is the chance level of another is told beside it: a difference in it answers no question.
-    """
-    reference = plan.config.reference
-    companions = {metric.chance for metric in analysis.metrics}
-    for family, strategy, mine, base in pairings(plan.models, reference):
-        sides = [[values[model.id] for model in side if model.id in values] for side in (mine, base)]
-        for metric in analysis.metrics:
-            about = (metric.name, analysis.name, label(attribution))
-            name = metric.of or metric.name
-            measured = [[columns[name] for columns in side if name in columns] for side in sides]
-            if (
-                metric.name in companions
-                or metric.statistic in ("none", "elsewhere")
-                or handles(metric)
-                or (values and not any(name in columns for columns in values.values()))
-            ):
-                continue
-            if not all(measured):
-                lost = strategy if not measured[0] else reference
-                why = f"nothing was measured for {lost}"
-                yield Comparison(*about, MACRO, family, strategy, reference, None, None, None, 0, 0, why), None
-                continue
-            for row in compare(metric, measured[0], measured[1], cohort, plan.config.seed):
-                known = {name: value for name, value in row.items() if name != "effect"}
-                yield Comparison(
-                    metric=metric.name, analysis=analysis.name, attribution=label(attribution), family=family,
-                    strategy=strategy, reference=reference, **known,  # type: ignore[arg-type]
-                ), row["effect"]  # fmt: skip
-
-
-def _levels(
-    plan: Plan, analysis: Analysis, attribution: Attribution | None, columns: dict[str, Columns], cohort: Cohort
-) -> Iterator[Summary]:
-    """The numbers whose error is a sum over patients, of each model."""
-    strategy = {model.id: model.loader.strategy for model in plan.models}
-    for metric in filter(handles, analysis.metrics):
-        for model, network in columns.items():
-            for row in levels(metric, network, cohort) if metric.of in network.values else ():
-                yield Summary(metric.name, analysis.name, label(attribution), model, strategy[model], **row)
-
-
-def _curves(plan: Plan, analysis: Analysis, columns: dict[str, Columns], cohort: Cohort) -> Iterator[Curve]:
-    """Predicted against observed frequency, where the analysis asks for it by declaring an ECE."""
-    strategy = {model.id: model.loader.strategy for model in plan.models}
-    for metric in analysis.metrics:
-        for model, network in columns.items() if metric.statistic == "ece" else ():
-            yield Curve(analysis.name, model, strategy[model], metric.after, **reliability(metric, network, cohort))
-
-
-def _estimated(
-    plan: Plan, analysis: Analysis, attribution: Attribution | None, columns: dict[str, Columns], cohort: Cohort
-) -> Iterator[Row]:
-    """The same numbers, each strategy against the reference."""
-    reference = plan.config.reference
-    companions = {metric.chance for metric in analysis.metrics}
-    for family, strategy, mine, base in pairings(plan.models, reference):
-        sides = [[columns[model.id] for model in side if model.id in columns] for side in (mine, base)]
-        for metric in filter(handles, analysis.metrics):
-            if metric.name in companions:
-                continue
-            measured = [[network for network in side if metric.of in network.values] for side in sides]
-            if all(measured):
-                about = (metric.name, analysis.name, label(attribution))
-                for row in estimated_contrasts(metric, measured[0], measured[1], cohort):
-                    name, effect = row.pop("class_name"), row.pop("effect")
-                    yield Comparison(*about, name, family, strategy, reference, **row), effect
-
-
-def pairings(
-    models: Sequence[PlannedModel], reference: str
-) -> Iterator[tuple[str, str, list[PlannedModel], list[PlannedModel]]]:
-    """(family, strategy, its models, the reference's models) for every contrast of the audit."""
-    families = list(dict.fromkeys(model.family for model in models))
-    strategies = [name for name in dict.fromkeys(model.loader.strategy for model in models) if name != reference]
-    for family in families:
-        same = [m for m in models if m.family == family and m.loader.strategy == reference]
-        base = same or [m for m in models if m.loader.strategy == reference]
-        for strategy in strategies:
-            mine = [m for m in models if m.family == family and m.loader.strategy == strategy]
-            others = ", ".join(dict.fromkeys(m.family for m in base))
-            if mine:
-                yield family if same else f"{strategy}: {family} / {reference}: {others}", strategy, mine, base
 
 
 def _by_work(units: Iterable[Unit]) -> Iterator[tuple[Analysis, Attribution | None, list[Unit]]]:
