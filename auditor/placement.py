@@ -16,6 +16,8 @@ import numpy.typing as npt
 from .boxes import Edges
 
 Array = npt.NDArray[np.float64]
+FEW = 8
+"""Rectangles that are summed sooner one by one than from a table of running sums."""
 TIE = 1e-12
 """Values closer than this share of the map's largest are tied: upsampling rounds equal values apart."""
 
@@ -78,34 +80,31 @@ def placed(pixels: Array, where: Regions) -> Placed:
 
     A constant map scores 0, 0.5 and the region's share of the grid.
     """
+    from .running_sums import ranks_and_best
+
     size = sizes(where)
     size = np.where((size > 0) & (size < pixels.size), size, np.nan)
-    by_height = np.argsort(pixels, axis=None)
-    rising = pixels.ravel()[by_height]
+    order = np.argsort(pixels, axis=None)
+    rising = pixels.ravel()[order]
+    ranks, best = ranks_and_best(order, rising, TIE * rising[-1])
+    highest = order[np.searchsorted(rising, rising[-1] * (1 - TIE)) :]
+    peaks = np.zeros(pixels.shape)
+    peaks.ravel()[highest] = 1
     flat = rising[0] == rising[-1]
-    peaks = pixels >= rising[-1] * (1 - TIE)
     return Placed(
-        np.where(np.isnan(size), np.nan, 0.0) if flat else _cbl(pixels, rising, where, size),
-        (sums(_ranks(by_height, rising).reshape(pixels.shape), where) - size * (size + 1) / 2) / (size * (pixels.size - size)),
-        np.where(np.isnan(size), np.nan, sums(peaks.astype(np.float64), where) / peaks.sum()),
+        np.where(np.isnan(size), np.nan, 0.0) if flat else _cbl(sums(pixels, where), best, size),
+        (sums(ranks.reshape(pixels.shape), where) - size * (size + 1) / 2) / (size * (pixels.size - size)),
+        np.where(np.isnan(size), np.nan, sums(peaks, where) / len(highest)),
     )
 
 
-def _cbl(pixels: Array, rising: Array, where: Regions, size: Array) -> Array:
-    """(I - A k/N) / (T - A k/N): evidence in the region above chance, over the most that the same map could have there."""
-    most = np.concatenate([[0.0], np.cumsum(rising[::-1])])
-    best = most[np.nan_to_num(size).astype(np.int64)]
-    chance = most[-1] * size / pixels.size
-    return np.asarray((sums(pixels, where) - chance) / (best - chance))
+def _cbl(inside: Array, best: Array, size: Array) -> Array:
+    """(I - A k/N) / (T - A k/N): evidence in the region above chance, over the most that the same map could have there.
 
-
-def _ranks(by_height: npt.NDArray[np.int64], rising: Array) -> Array:
-    """The rank of every pixel from 1, ties sharing theirs; `by_height` puts the pixels in rising order."""
-    first = np.flatnonzero(np.concatenate([[True], np.diff(rising) > TIE * rising[-1]]))
-    tied = np.diff(np.append(first, len(rising)))
-    ranks = np.empty(len(rising))
-    ranks[by_height] = np.repeat(first + (tied + 1) / 2, tied)
-    return ranks
+    `best[k]` is the sum of the k brightest of the N pixels.
+    """
+    chance = best[-1] * size / (len(best) - 1)
+    return np.asarray((inside - chance) / (best[np.nan_to_num(size).astype(np.int64)] - chance))
 
 
 def sizes(where: Regions) -> Array:
@@ -116,10 +115,12 @@ def sizes(where: Regions) -> Array:
 
 def sums(values: Array, where: Regions) -> Array:
     """The sum of the values [H, W] over each region [J]."""
-    table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
-    np.cumsum(np.cumsum(values, 0), 1, out=table[1:, 1:])
-    left, top, right, bottom = where.rectangles.T
-    each = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    if len(where.rectangles) < FEW:
+        each = np.array([values[top:bottom, left:right].sum() for left, top, right, bottom in where.rectangles])
+    else:
+        from .running_sums import rectangle_sums
+
+        each = rectangle_sums(values, where.rectangles)
     return np.bincount(where.owner, each, where.length).astype(np.float64)
 
 

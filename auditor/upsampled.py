@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .bilinear import steps
-from .concepts import _mix_row
+from .concept_pixels import mix_row
 from .errors import PluginError
 from .tally import Tally
 from .thresholds import _keep_largest, linear
@@ -132,7 +132,7 @@ def _above(maps, limit, lower, upper, down, across, starts):  # type: ignore[no-
     row = np.empty(nodes, np.float64)
     for n in range(maps.shape[0]):
         for y in range(len(lower)):
-            if not _mix_row(maps[n], lower[y], upper[y], down[y], row, limit, 0, nodes):
+            if not mix_row(maps[n], lower[y], upper[y], down[y], row, limit, 0, nodes):
                 continue
             for cell in range(nodes):
                 a, b = row[cell], row[min(cell + 1, nodes - 1)]
@@ -151,7 +151,7 @@ def _between(maps, low, high, into, lower, upper, down, across, starts):  # type
     row = np.empty(nodes, np.float64)
     for n in range(maps.shape[0]):
         for y in range(len(lower)):
-            if not _mix_row(maps[n], lower[y], upper[y], down[y], row, low, 0, nodes):
+            if not mix_row(maps[n], lower[y], upper[y], down[y], row, low, 0, nodes):
                 continue
             for cell in range(nodes):
                 a, b = row[cell], row[min(cell + 1, nodes - 1)]

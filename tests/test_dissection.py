@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from auditor import Box, ConfigError, Sample
 from auditor.batch import Batch, View
+from auditor.bilinear import steps
 from auditor.concepts import count_concepts
 
 CLASSES = ("Mass", "Nodule", "Effusion")
@@ -159,6 +160,39 @@ def test_fuzz_upsampled_maps_equal_scipy(seed: int, h: int, w: int, height: int,
     limits = np.random.default_rng(seed + 1).normal(size=3)
     image, regions = np.zeros(2, np.int64), random_regions(2, (height, width), seed)
     np.testing.assert_array_equal(count_concepts(maps, limits, image, regions), twin_counts(maps, limits, image, regions))
+
+
+KINDS = {
+    "smooth": lambda random, shape: random.normal(size=shape),
+    "plateaus and exact ties": lambda random, shape: random.integers(0, 3, size=shape),
+    "mostly zero": lambda random, shape: np.maximum(random.normal(size=shape), 0),
+    "checkered": lambda random, shape: (random.random(shape) < 0.5) + 0.3 * random.random(shape),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.integers(0, 2**31), *[st.integers(1, 8)] * 2, *[st.integers(1, 50)] * 2)
+@settings(deadline=None, max_examples=60)
+def test_fuzz_counts_by_cells_equal_counts_by_pixels(kind: str, seed: int, h: int, w: int, height: int, width: int) -> None:
+    """Limits are often a node's own value or the middle of two: what is decided from the corners of cells alone."""
+    random = np.random.default_rng(seed)
+    maps = KINDS[kind](random, (1, 6, h, w)).astype(np.float32)
+    pairs = [random.choice(channel.ravel(), 2) for channel in maps[0]]
+    limits = np.array([random.choice([one, (float(one) + float(other)) / 2, random.normal()]) for one, other in pairs])
+    limits = np.where(random.random(6) < 0.2, np.nextafter(limits, -np.inf), limits)
+    regions = np.concatenate([random_regions(2, (height, width), seed), random.random((1, height, width)) < 0.2])
+    found = count_concepts(maps, limits, np.zeros(3, np.int64), regions)
+    np.testing.assert_array_equal(found.disjoint, [pixel_by_pixel(maps[0], limits, region) for region in regions])
+
+
+def pixel_by_pixel(maps: Array, limits: Array, region: Array) -> int:
+    """Rows mixed first and then columns, in the order of rounding that the kernel promises."""
+    down, across = steps(maps.shape[1], region.shape[0]), steps(maps.shape[2], region.shape[1])
+    above, below = maps.astype(np.float64)[:, down.lower], maps.astype(np.float64)[:, down.upper]
+    rows = above + down.weight[:, None] * (below - above)
+    left, right = rows[:, :, across.lower], rows[:, :, across.upper]
+    active = left + across.weight * (right - left) > limits[:, None, None]
+    return sum(concepts_in(each, region) for each in active)
 
 
 @given(st.floats(2**-20, 2**20, width=32), st.sampled_from([(7, 7), (3, 5), (20, 20)]), st.integers(20, 224))
