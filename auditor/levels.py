@@ -32,8 +32,8 @@ def summaries(plan: Plan, ledger: Ledger, unit: Unit, values: dict[str, Values],
     metrics = unit.analysis.metrics if unit.analysis else ()
     for metric in (metric for metric in metrics if not handles(metric)):
         column = values.get(metric.of or metric.name)
-        for class_name, value, missing, n in summarise(metric, column, cohort) if column is not None else ():
-            yield Summary(metric.name, *about, class_name, value, missing, n)
+        for row in summarise(metric, column, cohort) if column is not None else ():
+            yield Summary(metric.name, *about, **row._asdict())
     undefined = {metric.name: metric.undefined for metric in metrics}
     for name, whole in ledger.summary(unit.key).items():
         yield Summary(name, *about, MODEL, whole, undefined[name] if whole is None else None, 1)
@@ -69,4 +69,4 @@ def of_blind_maps(
             if handles(metric) and metric.of in network.values:
                 yield from (Summary(*about, **row) for row in estimates.levels(metric, network, cohort))
             elif metric.statistic == "mean" and metric.name in network.values:
-                yield from (Summary(*about, *row) for row in summarise(metric, network.values[metric.name], cohort))
+                yield from (Summary(*about, **row._asdict()) for row in summarise(metric, network.values[metric.name], cohort))

@@ -138,22 +138,23 @@ def test_one_patient_gives_no_interval(groups: list[Group]) -> None:
 
 def test_a_mean_is_per_class_then_over_the_classes_that_have_one() -> None:
     rows = by_class(summarise(MEAN, values({(0, 0): 0.2, (1, 0): 0.4, (2, 0): math.nan, (3, 1): math.nan}), COHORT))
-    assert rows["Mass"] == ("Mass", pytest.approx(0.3), None, 2)
-    assert rows["Hernia"] == ("Hernia", None, "empty map", 0)
-    assert rows[MACRO] == (MACRO, pytest.approx(0.3), None, 1)
+    assert rows["Mass"][:4] == ("Mass", pytest.approx(0.3), None, 2)
+    assert rows["Hernia"][:4] == ("Hernia", None, "empty map", 0)
+    assert rows[MACRO][:4] == (MACRO, pytest.approx(0.3), None, 1)
     assert IMAGE not in rows
 
 
 def test_values_of_whole_images_have_a_row_of_their_own() -> None:
-    assert summarise(MEAN, values({(0, -1): 3.0, (1, -1): 6.0}), COHORT) == [(IMAGE, 4.5, None, 2)]
+    (row,) = summarise(MEAN, values({(0, -1): 3.0, (1, -1): 6.0}), COHORT)
+    assert row[:4] == (IMAGE, 4.5, None, 2)
     rows = by_class(summarise(MEAN, values({(0, -1): 3.0, (0, 0): 1.0}), COHORT))
     assert rows[IMAGE].value == 3.0
-    assert rows[MACRO] == (MACRO, 1.0, None, 1)
+    assert rows[MACRO][:4] == (MACRO, 1.0, None, 1)
     assert rows["Hernia"].missing == "no case measured"
 
 
 def test_nothing_measured_is_said_and_never_a_number() -> None:
-    assert {row[1:] for row in summarise(MEAN, values({}), COHORT)} == {(None, "no case measured", 0)}
+    assert {row[1:4] for row in summarise(MEAN, values({}), COHORT)} == {(None, "no case measured", 0)}
     assert {row[1:] for row in compared(MEAN, [values({})], [values({})])} == {(None, "no case measured", 0)}
 
 
@@ -166,16 +167,16 @@ def compared(metric: Metric, mine: list[Values], reference: list[Values]) -> lis
 def test_ranking_metrics_use_known_labels_and_leave_undefined_classes_out_of_the_mean() -> None:
     scores = grid(np.array([[2.0, 0], [1.0, 0], [1.0, 1], [9.0, 2]]))
     rows = by_class(summarise(AUROC, scores, COHORT))
-    assert rows["Mass"] == ("Mass", 0.75, None, 3)
-    assert rows["Hernia"] == ("Hernia", None, "not estimable (0 positives)", 4)
-    assert rows[MACRO] == (MACRO, 0.75, None, 1)
+    assert rows["Mass"][:4] == ("Mass", 0.75, None, 3)
+    assert rows["Hernia"][:4] == ("Hernia", None, "not estimable (0 positives)", 4)
+    assert rows[MACRO][:4] == (MACRO, 0.75, None, 1)
     assert by_class(summarise(PRECISION, scores, COHORT))["Mass"].value == pytest.approx(5 / 6)
 
 
 def test_scores_that_are_not_finite_are_never_ranked() -> None:
     rows = by_class(summarise(AUROC, grid(np.full((4, 2), np.nan)), COHORT))
-    assert rows["Mass"] == ("Mass", None, "score not finite", 0)
-    assert rows[MACRO] == (MACRO, None, "score not finite", 0)
+    assert rows["Mass"][:4] == ("Mass", None, "score not finite", 0)
+    assert rows[MACRO][:4] == (MACRO, None, "score not finite", 0)
 
 
 def test_a_metric_without_a_statistic_has_no_summary_and_no_comparison() -> None:

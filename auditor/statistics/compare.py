@@ -17,7 +17,7 @@ from .clustered import TOO_FEW, mean_difference
 from .delong import area_difference
 from .drawn import Found, drawn_differences
 from .effect import LEVEL, Effect
-from .pairing import NO_CASE, NO_CLASS, Pairs, pair
+from .pairing import NO_CASE, NO_CLASS, NOBODY, Pairs, pair
 from .ranking import not_estimable
 from .resampling import REPLICATES
 from .rows import IMAGE, MACRO, Cohort, Values
@@ -52,7 +52,7 @@ def compare(
     seed: int,
     replicates: int = REPLICATES,
 ) -> list[Contrast]:
-    """Mine minus reference: a row per class, one over the classes, one for whole images where there are such values.
+    """Mine minus reference: a row per class, per frequency group, over all classes, and for whole images where there are such.
 
     One `Values` per network, of the metric itself or of the metric it is `of`. Means get a cluster-t interval and a sign-flip
     test by patient, over the classes jointly (see `mean_of_means`); AUROC of one class clustered DeLong; average precision, and
@@ -71,11 +71,20 @@ def _means(metric: Metric, pairs: Mapping[int, Pairs], cohort: Cohort, seed: int
     rows = []
     if set(pairs) != {-1}:
         rows = [_mean(metric, name, pairs.get(number), seed) for number, name in enumerate(cohort.classes)]
-        used = [pairs[number] for number, row in enumerate(rows) if row["missing"] is None]
-        rows.append(_over_classes(mean_difference(used, seed), used, rows, *_few(used)))
+        rows += [_mean_over(name, members, pairs, rows, seed) for name, members in _sets(cohort)]
     if -1 in pairs:
         rows.append(_mean(metric, IMAGE, pairs[-1], seed))
     return rows
+
+
+def _sets(cohort: Cohort) -> list[tuple[str, tuple[int, ...]]]:
+    """What means are taken over: the frequency groups, and all classes."""
+    return [*cohort.groups, (MACRO, tuple(range(len(cohort.classes))))]
+
+
+def _mean_over(name: str, members: Sequence[int], pairs: Mapping[int, Pairs], rows: Sequence[Contrast], seed: int) -> Contrast:
+    used = [pairs[number] for number in members if rows[number]["missing"] is None]
+    return _over_classes(name, mean_difference(used, seed), used, [rows[number] for number in members], *_few(used))
 
 
 def _mean(metric: Metric, name: str, pairs: Pairs | None, seed: int) -> Contrast:
@@ -87,7 +96,8 @@ def _mean(metric: Metric, name: str, pairs: Pairs | None, seed: int) -> Contrast
 def _ranks(metric: Metric, pairs: Mapping[int, Pairs], cohort: Cohort, seed: int, replicates: int) -> list[Contrast]:
     reasons = {number: _why_not_ranked(metric, pairs.get(number)) for number in range(len(cohort.classes))}
     used = {number: pairs[number] for number, reason in reasons.items() if reason is None}
-    found, joint = _ranked(metric.statistic, used, cohort, seed, replicates)
+    sets = [(name, [number for number in members if number in used], members) for name, members in _sets(cohort)]
+    found, joint = _ranked(metric.statistic, used, [inside for _, inside, _ in sets if inside], cohort, seed, replicates)
     rows = []
     for number, name in enumerate(cohort.classes):
         if number in used:
@@ -95,26 +105,38 @@ def _ranks(metric: Metric, pairs: Mapping[int, Pairs], cohort: Cohort, seed: int
             rows.append(_row(name, effect, used[number], *_few_of_a_kind(used[number]), dropped))
         else:
             rows.append(_row(name, str(reasons[number]), pairs.get(number)))
-    few = [cohort.classes[number] for number, of_class in used.items() if _few_of_a_kind(of_class)]
+    return rows + [_rank_over(name, inside, members, used, rows, joint) for name, inside, members in sets]
+
+
+def _rank_over(
+    name: str, inside: Sequence[int], members: Sequence[int], used: Mapping[int, Pairs], rows: Sequence[Contrast],
+    joint: Mapping[tuple[int, ...], Found],
+) -> Contrast:  # fmt: skip
+    """The row of a mean over the classes `inside` that can be ranked, of those that are `members`."""
+    few = [rows[number]["class_name"] for number in inside if _few_of_a_kind(used[number])]
     warning = f"fewer than {FEW} positive or negative patients: {', '.join(few)}" if few else None
-    if few and len(few) == len(used):
+    if few and len(few) == len(inside):
         warning = f"{warning}: {UNRELIABLE}"
-    return [*rows, _over_classes(joint[0], list(used.values()), rows, warning, joint[1])]
+    effect, dropped = joint.get(tuple(inside), (TOO_FEW, None))
+    pairs = [used[number] for number in inside]
+    return _over_classes(name, effect, pairs, [rows[number] for number in members], warning, dropped)
 
 
 def _ranked(
-    statistic: str, used: Mapping[int, Pairs], cohort: Cohort, seed: int, replicates: int
-) -> tuple[dict[int, Found], tuple[Effect | float | str, str | None]]:
-    """What is found in each class, and over the classes."""
-    if not used:
-        return {}, (TOO_FEW, None)
+    statistic: str, used: Mapping[int, Pairs], sets: Sequence[Sequence[int]], cohort: Cohort, seed: int, replicates: int
+) -> tuple[dict[int, Found], dict[tuple[int, ...], Found]]:
+    """What is found in each class, and in the mean over each set of classes."""
     areas: dict[int, Found] = {}
     if statistic == "auroc":
         areas = {number: (area_difference(pairs), None) for number, pairs in used.items()}
-        if len(used) == 1:
-            return areas, next(iter(areas.values()))
-    *each, joint = drawn_differences(statistic, list(used.values()), cohort, seed, replicates)
-    return areas or dict(zip(used, each, strict=True)), joint
+    joint: dict[tuple[int, ...], Found] = {(number,): found for number, found in areas.items()}
+    if not used or all(tuple(members) in joint for members in sets):
+        return areas, joint
+    place = {number: where for where, number in enumerate(used)}
+    together = [[place[number] for number in members] for members in sets]
+    found = drawn_differences(statistic, list(used.values()), together, cohort, seed, replicates)
+    drawn = {tuple(members): one for members, one in zip(sets, found[len(used) :], strict=True)}
+    return areas or dict(zip(used, found, strict=False)), drawn | joint
 
 
 def _why_not_ranked(metric: Metric, pairs: Pairs | None) -> str | None:
@@ -136,14 +158,16 @@ def _few(used: Sequence[Pairs]) -> list[str]:
     return [f"fewer than {FEW} patients: {UNRELIABLE}"] if len(patients) < FEW else []
 
 
-def _over_classes(joint: Effect | float | str, used: Sequence[Pairs], rows: Sequence[Contrast], *notes: str | None) -> Contrast:
+def _over_classes(
+    name: str, joint: Effect | float | str, used: Sequence[Pairs], rows: Sequence[Contrast], *notes: str | None
+) -> Contrast:
     """The row of the mean over the classes that have a difference; the others are named, never counted as 0."""
     if not used:
         reasons = {row["missing"] for row in rows}
-        return _row(MACRO, reasons.pop() or NO_CLASS if len(reasons) == 1 else NO_CLASS)
+        return _row(name, NOBODY if not rows else reasons.pop() or NO_CLASS if len(reasons) == 1 else NO_CLASS)
     absent = [row["class_name"] for row in rows if row["missing"] is not None]
     left_out = f"{len(absent)} of {len(rows)} classes left out: {', '.join(absent)}" if absent else None
-    row = _row(MACRO, joint, None, left_out, *notes)
+    row = _row(name, joint, None, left_out, *notes)
     row["n_cases"] = sum(pairs.cases for pairs in used)
     row["n_patients"] = len(np.unique(np.concatenate([pairs.patient for pairs in used])))
     return row

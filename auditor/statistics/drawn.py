@@ -25,8 +25,10 @@ Found = tuple[Effect | float, str | None]
 """An effect, or a bare difference where no resample can have one; and what must be said of it."""
 
 
-def drawn_differences(statistic: str, used: Sequence[Pairs], cohort: Cohort, seed: int, replicates: int) -> list[Found]:
-    """The effect in each class and, last, that of the mean over them; studentised below 40 patients."""
+def drawn_differences(
+    statistic: str, used: Sequence[Pairs], together: Sequence[Sequence[int]], cohort: Cohort, seed: int, replicates: int
+) -> list[Found]:
+    """The effect in each class and then in the mean over each of these sets of them; studentised below 40 patients."""
     own = np.unique(np.concatenate([pairs.patient for pairs in used]))
     few = len(own) < FEW_PATIENTS
     everyone = own if few else np.unique(cohort.patients)
@@ -35,7 +37,7 @@ def drawn_differences(statistic: str, used: Sequence[Pairs], cohort: Cohort, see
 
     def networks(counts: Counts) -> Floats:
         each = by_class(counts)
-        return np.concatenate([each, each.mean(0, keepdims=True)])
+        return np.concatenate([each, *(each[list(members)].mean(0, keepdims=True) for members in together)])
 
     def differences(counts: Counts) -> Floats:
         return _difference(networks(counts), mine)
@@ -48,7 +50,8 @@ def drawn_differences(statistic: str, used: Sequence[Pairs], cohort: Cohort, see
     else:
         ends = _difference(drawn, mine)
         errors = np.array([_spread(row) for row in ends])
-    patients = [pairs.patients for pairs in used] + [len(own)]
+    patients = [pairs.patients for pairs in used]
+    patients += [len(np.unique(np.concatenate([used[place].patient for place in members]))) for members in together]
     found: list[Found] = []
     for place, value in enumerate(_difference(observed, mine)[:, 0]):
         over_patients = Drawn(float(value), ends[place], float(errors[place]), patients[place])

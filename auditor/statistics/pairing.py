@@ -12,6 +12,7 @@ from .rows import Cohort, Values
 
 NO_CASE = "no case measured"
 NO_CLASS = "not estimable in any class"
+NOBODY = "no class in this group"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from ._verdicts import NO_VERDICT, verdict_words
 
 MODELS_ACROSS, STRATEGIES_ACROSS = 8, 4
 """Columns that still fit a page; more models or strategies continue in a further table."""
+NOBODY = "no class in this group"
+"""Groups of no class are left to the tables."""
 
 
 def metric_block(
@@ -66,6 +68,7 @@ class Block:
                 Interval(class_title(name), row.strategy, row.difference, row.low, row.high, row.missing)
                 for name in ordered_classes(self.evidence, (row.class_name for row in rows))
                 for row in self._by_strategy(rows, name)
+                if row.missing != NOBODY
             ]
             heading = f"{self.name}: difference to {rows[0].reference}{self._family(family)}"
             axis = f"Difference in {title(self.metric)}: strategy minus {rows[0].reference}"

@@ -9,7 +9,7 @@ from auditor import Evidence
 from auditor.drawing import figure
 
 WHOLES = {
-    "(macro)": "Mean over classes", "(head)": "Common classes (head)", "(medium)": "Less common classes (medium)",
+    "(macro)": "Mean over classes", "(head)": "Common classes (head)", "(medium)": "Less common (medium)",
     "(tail)": "Rare classes (tail)", "(image)": "All findings of an image", "(model)": "Network as a whole",
 }  # fmt: skip
 OVER_CLASSES = ("(macro)", "(head)", "(medium)", "(tail)")
