@@ -78,7 +78,7 @@ def test_failures_come_before_findings_in_the_summary(evidence: Evidence) -> Non
         < said.index("What cannot")
     )
     assert "does not have a grad_fn" in said
-    assert "Nothing failed" in text(summary.Summary, replace(evidence, findings=()))
+    assert "No analysis failed" in text(summary.Summary, replace(evidence, findings=()))
 
 
 def test_the_account_adds_up_in_words(evidence: Evidence) -> None:
