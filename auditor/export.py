@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from . import cases
 from .errors import ConfigError, MissingLibrary, OutputError, nearest
-from .evidence import Evidence, Gap
+from .evidence import Evidence, Gap, GateOutcome
 from .ledger import refused
 from .statistics.rows import Comparison, Summary
 
@@ -33,7 +33,7 @@ class Table(NamedTuple):
 
 
 def export(run: Path, format: str, out: Path | None = None) -> list[Path]:
-    """Write summaries, comparisons, gaps, quarantined and (where a ledger is) cases of a run into `out`, or `RUN/export`.
+    """Write summaries, comparisons, gaps, gates, quarantined and (where a ledger is) cases of a run into `out`, or `RUN/export`.
 
     A number that is missing is an empty cell in CSV and null in Parquet; its reason stands in the column `missing`.
     """
@@ -56,6 +56,7 @@ def _tables(evidence: Evidence, run: Path) -> Iterator[Table]:
     yield _rows("summaries", Summary, evidence.summaries)
     yield _rows("comparisons", Comparison, evidence.comparisons)
     yield _rows("gaps", Gap, evidence.gaps)
+    yield _rows("gates", GateOutcome, evidence.gates)
     listed = [[row.get(name) for row in evidence.accounting.get("quarantined", ())] for name in ("id", "reason", "detail")]
     yield Table("quarantined", {"id": str, "reason": str, "detail": str}, [listed])
     if (run / "ledger.db").is_file():

@@ -100,8 +100,7 @@ def decided(claim: Claim, better: str, ends: tuple[float, float], bound: float) 
     worst, best, limit = (*ends, bound) if better == "higher" else (-ends[1], -ends[0], -bound)
     if best < limit:
         return "failed"
-    shown = worst > limit if claim == "noninferior" else worst >= limit
-    return "passed" if shown or claim == "not_shown_worse" else "inconclusive"
+    return "passed" if worst >= limit or claim == "not_shown_worse" else "inconclusive"
 
 
 class _Judge:

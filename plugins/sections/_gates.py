@@ -99,6 +99,4 @@ def _bound(row: Any) -> str:
     higher, size = row.better == "higher", (signed if row.reference else figure)(row.bound)
     if row.claim == "not_shown_worse":
         return f"not all {'below' if higher else 'above'} 0"
-    if row.claim == "noninferior":
-        return f"all {'above' if higher else 'below'} {size}"
     return f"{'all ' if row.low is not None else ''}{'at least' if higher else 'at most'} {size}"
