@@ -18,6 +18,13 @@ MEANINGS = {
     "inconclusive": "the interval reaches to both sides of the bound, or is not reliable: these data cannot tell.",
     "not evaluated": "there is no number to hold against the bound.",
 }
+VERDICTS = {
+    "failed": "This audit does not pass its gates.",
+    "not evaluated": "Whether this audit passes its gates cannot be said.",
+    "inconclusive": "Whether this audit passes its gates cannot be said.",
+    "passed": "This audit passes its gates.",
+}
+NOTHING_BLOCKS = "No gate of this audit is blocking."
 WEAK = "A gate that only asks for a strategy not to be shown worse also passes when there are few data; it proves no equality."
 
 
@@ -27,10 +34,12 @@ def gate_table(evidence: Evidence) -> dict[str, Any] | None:
         return None
     parts = [_part(evidence, [row for row in evidence.gates if row.gate == number]) for number in _numbers(evidence)]
     found = {row.outcome for row in evidence.gates}
+    tiers = {tier: [part["outcome"] for part in parts if part["tier"] == tier] for tier in ("blocking", "advisory")}
     return {
         "parts": parts,
-        "blocking": _counted([part["outcome"] for part in parts if part["tier"] == "blocking"]),
-        "advisory": _counted([part["outcome"] for part in parts if part["tier"] == "advisory"]),
+        "verdict": VERDICTS[min(tiers["blocking"], key=GRAVEST.index)] if tiers["blocking"] else NOTHING_BLOCKS,
+        "blocking": _counted(tiers["blocking"]),
+        "advisory": _counted(tiers["advisory"]),
         "meanings": [(outcome, MEANINGS[outcome]) for outcome in reversed(GRAVEST) if outcome in found],
         "weak": WEAK if any(row.claim == "not_shown_worse" and row.outcome == "passed" for row in evidence.gates) else "",
         "left_out": any(part["others"] for part in parts),
@@ -99,4 +108,4 @@ def _bound(row: Any) -> str:
     higher, size = row.better == "higher", (signed if row.reference else figure)(row.bound)
     if row.claim == "not_shown_worse":
         return f"not all {'below' if higher else 'above'} 0"
-    return f"{'all ' if row.low is not None else ''}{'at least' if higher else 'at most'} {size}"
+    return f"{'all ' if row.reference or row.low is not None else ''}{'at least' if higher else 'at most'} {size}"
