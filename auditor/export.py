@@ -21,7 +21,7 @@ FORMATS = ("csv", "parquet")
 RISKY = tuple("=+-@\t\r\n＝＋－＠")
 """What a spreadsheet may take for the beginning of a formula (OWASP, CSV injection), full-width forms included."""
 
-Kind = type[str] | type[int] | type[float]
+Kind = type[str] | type[int] | type[float] | type[bool]
 
 
 class Table(NamedTuple):
@@ -69,9 +69,8 @@ def _rows(name: str, kind: type, rows: Sequence[Any]) -> Table:
     columns: dict[str, Kind] = {}
     for field in fields(kind):
         told = str(hints[field.name])
-        columns["class" if field.name == "class_name" else field.name] = (
-            float if "float" in told else int if "int" in told else str
-        )
+        column = next((number for number in (float, int, bool) if number.__name__ in told), str)
+        columns["class" if field.name == "class_name" else field.name] = column
     return Table(name, columns, [[[getattr(row, field.name) for row in rows] for field in fields(kind)]])
 
 
@@ -129,7 +128,7 @@ def _parquet_writer() -> Any:
     except ImportError:
         raise MissingLibrary("Parquet needs pyarrow: pip install auditor[parquet] (or export csv)") from None
 
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
     def write(path: Path, table: Table) -> None:
         schema = pa.schema([(name, kinds[kind]) for name, kind in table.columns.items()])

@@ -46,7 +46,8 @@ class GateOutcome:
 
     `gate` counts from 1 in the order of audit.yaml. `estimate` is None exactly when `missing` says why there is nothing to
     evaluate. `bound` is what `low` (`high`, where lower is better) must reach; `not_shown_worse` fails when the other end falls
-    short of it. `note` says what weakens the interval, or why the number is judged without one.
+    short of it. `note` says what weakens the interval, or why the number is judged without one; `reliable` is False where it is
+    too weak for any claim.
     """
 
     gate: int
@@ -66,17 +67,18 @@ class GateOutcome:
     bound: float
     outcome: Outcome
     sentence: str
+    reliable: bool = True
     missing: str | None = None
     note: str | None = None
 
 
 class Number(NamedTuple):
-    """What a gate is held against; `trusted` is False where no claim can rest on it, and `note` says why."""
+    """What a gate is held against; `reliable` is False where no claim can rest on it, and `note` says why."""
 
     estimate: float | None
     low: float | None
     high: float | None
-    trusted: bool
+    reliable: bool
     missing: str | None
     note: str | None
 
@@ -176,7 +178,7 @@ class _Judge:
             gate=self.number, metric=self.gate.metric, claim=self.gate.claim, tier=self.gate.tier, better=self.better,
             class_name=self.class_name, attribution=attribution, family=family, strategy=strategy, reference=reference, model=model,
             estimate=number.estimate, low=number.low, high=number.high, bound=bound, outcome=outcome,
-            sentence=f"{what}, {who}: {self._said(number, outcome, bound)}", missing=number.missing, note=number.note,
+            sentence=f"{what}, {who}: {self._said(number, outcome, bound)}", reliable=number.reliable, missing=number.missing, note=number.note,
         )  # fmt: skip
 
     def _bound(self) -> float:
@@ -189,7 +191,7 @@ class _Judge:
     def _decided(self, number: Number, bound: float) -> Outcome:
         if number.estimate is None:
             return "not evaluated"
-        if not number.trusted:
+        if not number.reliable:
             return "inconclusive"
         ends = (number.estimate,) * 2 if number.low is None or number.high is None else (number.low, number.high)
         return decided(self.gate.claim, self.better, ends, bound)
@@ -201,7 +203,7 @@ class _Judge:
         text = show(number.estimate)
         if number.low is not None and number.high is not None:
             text += f" (95 % interval {show(number.low)} to {show(number.high)})"
-        if not number.trusted:
+        if not number.reliable:
             return f"{text}, too uncertain to be judged: {number.note}"
         size = figure(abs(bound) if self.gate.contrasts else bound)
         said = SAID[self.gate.claim, outcome].format(size=size)
@@ -210,12 +212,13 @@ class _Judge:
 
 def of_contrast(row: Comparison) -> Number:
     """A difference; where the audit gives no verdict on it, no gate may rest on it either."""
-    trusted = row.verdict is not None and row.low is not None
-    note = row.note if trusted else row.note or "no interval can be given"
-    return Number(row.difference, row.low, row.high, trusted, row.missing, note if row.difference is not None else None)
+    reliable = row.verdict is not None and row.low is not None
+    note = row.note if reliable else row.note or "no interval can be given"
+    return Number(row.difference, row.low, row.high, reliable, row.missing, note if row.difference is not None else None)
 
 
 def of_level(row: Summary) -> Number:
     """The number of a network; a note beside it says that its interval is not reliable."""
-    alone = row.value is not None and row.low is None
-    return Number(row.value, row.low, row.high, row.note is None, row.missing, row.note or (ALONE if alone else None))
+    known = row.value is not None
+    note = row.note or (ALONE if known and row.low is None else None)
+    return Number(row.value, row.low, row.high, known and row.note is None, row.missing, note)

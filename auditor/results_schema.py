@@ -134,6 +134,7 @@ class _GateRow(_Strict):
     high: float | None
     bound: float = Field(description="what low, or high where lower is better, must reach; 0 for not_shown_worse")
     sentence: str = Field(min_length=1)
+    reliable: bool = Field(description="false where no claim may rest on the interval; note says why")
     note: str | None
 
 

@@ -99,7 +99,7 @@ def _row(evidence: Evidence, row: Any) -> dict[str, Any]:
     if row.estimate is None:
         return cells | {"missing": row.missing, "number": "", "interval": "", "bound": _bound(row), "note": ""}
     interval = "no interval" if row.low is None else f"{show(row.low)} to {show(row.high)}"
-    note = row.note if row.outcome == "inconclusive" and row.note else ""
+    note = row.note if not row.reliable and row.note else ""
     return cells | {"missing": "", "number": show(row.estimate), "interval": interval, "bound": _bound(row), "note": note}
 
 
