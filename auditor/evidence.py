@@ -40,6 +40,7 @@ class Evidence:
     counts per class, patients, notes. `models`: one mapping per model (id, strategy, seed, family, loader, classes,
     head, layers, preprocessing, digest, status, error). `metrics`: the Metric declarations by name.
     `self_test`: {passed, of, failed}, or nothing where it was not taken.
+    `gates`: an outcome for every gate and every contrast or network that it is about.
     `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
     """
 

@@ -45,9 +45,7 @@ class Gate(BaseModel):
     `at_least`, `at_most`: the interval of each network shows that its number reaches `value`.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=True, json_schema_extra=_what_goes_with_a_claim
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, json_schema_extra=_what_goes_with_a_claim)
 
     metric: Name
     claim: Claim

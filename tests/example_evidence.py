@@ -39,7 +39,7 @@ GATES = (
     Gate(metric="auroc", claim="noninferior", margin=0.02),
     Gate(metric="auroc", claim="at_least", value=0.8, tier="advisory"),
     Gate(metric="kappa_loc", claim="not_shown_worse", attribution="gradcam"),
-    Gate(metric="auroc", claim="noninferior", class_name="Hernia", strategy="focal", margin=0.05),
+    Gate.model_validate({"metric": "auroc", "claim": "noninferior", "class": "Hernia", "strategy": "focal", "margin": 0.05}),
 )
 IMAGES, PATIENTS = 2797, 1204
 CONCEPTS = (

@@ -33,6 +33,7 @@ DIRECTED = (
     "pixel_auc, pointing_game, iou, empty_map, dead_channels"
 )
 NOT_CONTRASTED = "dead_channels, of which lower is better and which is not contrasted"
+KEYS = "metric, claim, strategy, class, attribution, margin, value, tier"
 CLASSES = "(macro), (head), (medium), (tail), (image), (model), Nodule, Effusion, Mass"
 GOLDEN: dict[str, tuple[str, list[str]]] = {
     "a metric nobody knows": ("{metric: aurok, claim: noninferior}", [
@@ -83,7 +84,10 @@ GOLDEN: dict[str, tuple[str, list[str]]] = {
         "12:65: gates[0].attribution: found 'gradcm'; allowed: gradcam; did you mean gradcam?",
     ]),
     "a key nobody knows": ("{metric: auroc, claim: noninferior, tear: advisory}", [
-        "12:45: gates[0].tear: unknown key; allowed: metric, claim, strategy, class, attribution, margin, value, tier; did you mean tier?",
+        f"12:45: gates[0].tear: unknown key; allowed: {KEYS}; did you mean tier?",
+    ]),
+    "our name for a key": ("{metric: auroc, claim: noninferior, class_name: Mass}", [
+        f"12:45: gates[0].class_name: unknown key; allowed: {KEYS}; did you mean class?",
     ]),
     "a tier nobody knows": ("{metric: auroc, claim: noninferior, tier: advisry}", [
         "12:51: gates[0].tier: found 'advisry'; allowed: blocking, advisory; did you mean advisory?",
