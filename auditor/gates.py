@@ -132,7 +132,9 @@ def _mistakes(gate: Gate, margins: Mapping[str, float], about: Measured) -> Iter
         allowed = f"a metric of which one direction is better: {', '.join(directed)}{hint}"
         yield Mistake("metric", f"found {show(gate.metric)}{why}; allowed: {allowed}")
     else:
-        yield from _of_claim(gate, metric, margins)
+        yield from _of_claim(gate, metric)
+        yield from _of_margin(gate, metric, margins)
+        yield from _of_value(gate, metric)
         yield from _of_attribution(gate, about)
     yield from _of_strategy(gate, about)
     classes = [*PSEUDO_CLASSES, *(about.classes or ())]
@@ -141,24 +143,37 @@ def _mistakes(gate: Gate, margins: Mapping[str, float], about: Measured) -> Iter
         yield Mistake("class", f"found {show(gate.class_name)}; allowed: {allowed}")
 
 
-def _of_claim(gate: Gate, metric: Metric, margins: Mapping[str, float]) -> Iterator[Mistake]:
+def _of_claim(gate: Gate, metric: Metric) -> Iterator[Mistake]:
     contrasted = metric.statistic not in ("none", "elsewhere")
     allowed = [*(OF_CONTRASTS if contrasted else ()), LEVELS[metric.better]]
     if gate.claim not in allowed:
         what = f"{metric.name}, of which {metric.better} is better{'' if contrasted else ' and which is not contrasted'}"
         yield Mistake("claim", f"found {show(gate.claim)}; allowed for {what}: {', '.join(allowed)}")
-    levels = tuple(LEVELS.values())
-    if gate.margin is not None and gate.claim != "noninferior":
-        yield Mistake("margin", f"found with {gate.claim}; allowed: with noninferior only", key=True)
-    if gate.value is not None and gate.claim not in levels:
-        yield Mistake("value", f"found with {gate.claim}; allowed: with {' and '.join(levels)} only", key=True)
-    if gate.claim == "noninferior" and gate.margin is None and metric.name not in margins:
+
+
+def _of_margin(gate: Gate, metric: Metric, margins: Mapping[str, float]) -> Iterator[Mistake]:
+    if gate.claim != "noninferior":
+        if gate.margin is not None:
+            yield Mistake("margin", f"found with {gate.claim}; allowed: with noninferior only", key=True)
+        return
+    margin = margins.get(metric.name) if gate.margin is None else gate.margin
+    if margin is None:
         yield Mistake("margin", f"is missing; allowed: a number above 0, here or as claims.margin.{metric.name}")
+    elif metric.low is not None and metric.high is not None and margin >= (span := metric.high - metric.low):
+        yield Mistake("margin", f"found {margin:g}; allowed: less than {span:g}, the whole range of {metric.name}")
+
+
+def _of_value(gate: Gate, metric: Metric) -> Iterator[Mistake]:
+    levels = tuple(LEVELS.values())
+    if gate.claim not in levels:
+        if gate.value is not None:
+            yield Mistake("value", f"found with {gate.claim}; allowed: with {' and '.join(levels)} only", key=True)
+        return
     low, high = metric.low, metric.high
-    outside = gate.value is not None and ((low is not None and gate.value < low) or (high is not None and gate.value > high))
-    if gate.claim in levels and (gate.value is None or outside):
-        found = "is missing" if gate.value is None else f"found {gate.value:g}"
-        yield Mistake("value", f"{found}; allowed: {_range(low, high)}, as {metric.name} is")
+    if gate.value is None:
+        yield Mistake("value", f"is missing; allowed: {_range(low, high)}, as {metric.name} is")
+    elif (low is not None and gate.value < low) or (high is not None and gate.value > high):
+        yield Mistake("value", f"found {gate.value:g}; allowed: {_range(low, high)}, as {metric.name} is")
 
 
 def _range(low: float | None, high: float | None) -> str:

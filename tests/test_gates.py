@@ -68,6 +68,9 @@ GOLDEN: dict[str, tuple[str, list[str]]] = {
         "12:62: gates[0].value: found with not_shown_worse; allowed: with at_least and at_most only",
     ]),
     "a margin of nothing": ("{metric: auroc, claim: noninferior, margin: 0}", ["12:53: gates[0].margin: found 0; allowed: more than 0.0"]),
+    "a margin that no difference exceeds": ("{metric: auroc, claim: noninferior, margin: 2}", [
+        "12:53: gates[0].margin: found 2; allowed: less than 1, the whole range of auroc",
+    ]),
     "the reference against itself": ("{metric: auroc, claim: noninferior, strategy: bce}", [
         "12:55: gates[0].strategy: found 'bce', the reference itself; allowed: focal",
     ]),
