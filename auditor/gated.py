@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .gates import Claim, Gate
-from .statistics.rows import BASELINE, IMAGE, MACRO, MODEL, Comparison, Summary
+from .statistics.rows import IMAGE, MACRO, MODEL, Comparison, Summary
 from .wording import figure, signed
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class _Judge:
     def __init__(self, number: int, gate: Gate, evidence: Evidence) -> None:
         self.number, self.gate, self.evidence = number, gate, evidence
         self.better: Any = evidence.metrics[gate.metric]["better"]
-        self.levels = [row for row in evidence.select(gate.metric) if row.strategy != BASELINE]
+        self.levels = evidence.select(gate.metric)
         self.contrasts = evidence.contrasts(gate.metric)
         rows: list[Summary | Comparison] = [*self.levels, *self.contrasts]
         self.analyses = {row.analysis for row in rows}
