@@ -24,3 +24,11 @@ class Attribution:
         Leave no trace: no hook, gradient, mode or weight may differ afterwards.
         """
         raise NotImplementedError
+
+
+def label(attribution: Attribution | None) -> str | None:
+    """How an attribution is called in tables: its name, and its method where it has one."""
+    if attribution is None:
+        return None
+    method = getattr(attribution, "method", None)
+    return f"{attribution.name}:{method}" if method else attribution.name

@@ -60,6 +60,7 @@ def cli(debug: bool) -> None:
     auditor validate audit.yaml       is the audit well written?
     auditor plan audit.yaml           what would it cost?
     auditor run audit.yaml            audit, and write the report
+    auditor gate audit-run            do the gates of a finished run hold?
     auditor train train.yaml          train the networks to audit, where there are none yet
     """
 
@@ -148,12 +149,12 @@ def validate_command(audit: Path) -> None:
         _validate_training(audit)
         return
     config, _ = validate(audit)
-    strategies = dict.fromkeys(str(model.options.get("strategy")) for model in config.models)
     click.echo(f"{audit} is good: {config.title}")
     click.echo(f"  dataset       {config.dataset.use}")
-    click.echo(f"  models        {len(config.models)}, strategies {', '.join(strategies)}, reference {config.reference}")
+    click.echo(f"  models        {len(config.models)}, strategies {', '.join(config.strategies)}, reference {config.reference}")
     click.echo(f"  attributions  {', '.join(use.use for use in config.attributions) or 'none'}")
     click.echo(f"  analyses      {', '.join(use.use for use in config.analyses)}")
+    click.echo(f"  gates         {len(config.gates) or 'none'}")
 
 
 def _validate_training(written: Path) -> None:
@@ -217,6 +218,28 @@ def report(run_folder: Path, formats: tuple[str, ...], audit: Path | None) -> in
     for failure in failures:
         click.echo(f"auditor: section {failure.section} failed: {failure.error}", err=True)
     return int(ExitCode.INCOMPLETE if failures else ExitCode.COMPLETE)
+
+
+@cli.command()
+@RUN
+@click.option(
+    "--audit", type=click.Path(path_type=Path), help="Judge by the gates of this audit.yaml instead of the run's own."
+)
+def gate(run_folder: Path, audit: Path | None) -> ExitCode:
+    """Judge a finished run by its gates: a line for each, and the exit code; measures nothing."""
+    _finished(run_folder)
+    from . import ending
+    from .gated import line
+    from .regate import judge_again
+
+    evidence, note = judge_again(run_folder, audit)
+    for row in evidence.gates:
+        click.echo(line(row))
+    if note:
+        click.echo(f"auditor: {note}", err=True)
+    if ending.of_measurements(evidence) != ExitCode.COMPLETE:
+        click.echo("auditor: the run itself is incomplete; its report opens with what failed", err=True)
+    return ending.exit_code(evidence) if evidence.gates else ExitCode.INCOMPLETE
 
 
 @cli.command()

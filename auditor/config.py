@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from . import yaml_marks
 from .claims import Claims
 from .errors import nearest
+from .gates import Gate
 from .problems import ENOUGH, Places, Problems, from_pydantic, show
 from .trained import Trained, expand
 
-__all__ = ["AuditConfig", "Claims", "Draft", "Problems", "Report", "Use", "draft", "read"]
+__all__ = ["AuditConfig", "Claims", "Draft", "Gate", "Judging", "Problems", "Report", "Use", "draft", "judging", "read"]
 
 
 T = TypeVar("T", bound="Written")
+_IN_A_LIST = re.compile(r"\[\d+\]$")
 
 
 class Use(BaseModel):
@@ -93,6 +96,7 @@ class AuditConfig(Written):
     attributions: tuple[Use, ...] = ATTRIBUTIONS
     analyses: Annotated[tuple[Use, ...], Field(min_length=1)] = ANALYSES
     claims: Claims = Claims()
+    gates: tuple[Gate, ...] = ()
     report: Report = Report()
     plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -102,9 +106,34 @@ class AuditConfig(Written):
     _trained: tuple[Trained, ...] = PrivateAttr(default=())
 
     @property
+    def judged_gates(self) -> tuple[Gate, ...]:
+        """The gates in full: each with the margin that it takes from the claims where it has none of its own."""
+        return tuple(gate.with_margin(self.claims.margins()) for gate in self.gates)
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The strategies of the models, each once, in their order."""
+        named = (model.options.get("strategy") for model in self.models)
+        return tuple(dict.fromkeys(name for name in named if isinstance(name, str)))
+
+    @property
     def trained(self) -> tuple[Trained, ...]:
         """The folder and model.json of each model, in their order, where `models: {from: FOLDER}` names trained networks; else ()."""
         return self._trained
+
+
+class Judging(Written):
+    """What an audit.yaml says about judging alone, for a run that is finished."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    claims: Claims = Claims()
+    gates: tuple[Gate, ...] = ()
+
+    @property
+    def judged_gates(self) -> tuple[Gate, ...]:
+        """The gates in full: each with the margin that it takes from the claims where it has none of its own."""
+        return tuple(gate.with_margin(self.claims.margins()) for gate in self.gates)
 
 
 class Draft(NamedTuple):
@@ -129,15 +158,26 @@ def draft(path: Path | str) -> Draft:
     problems = Problems()
     data, places = mapping(path, AuditConfig, problems)
     cards = expand(data, places, problems)
-    config = shaped(AuditConfig, {"claims": Claims, "report": Report}, data, places, problems)
+    config = shaped(AuditConfig, {"claims": Claims, "gates": Gate, "report": Report}, data, places, problems)
     if config is not None:
         config._trained = tuple(cards)
     _check_reference(data, places, problems)
-    for name in ("attributions", "analyses", "plugins"):
+    for name in ("attributions", "analyses", "gates", "plugins"):
         _check_twice(data.get(name), name, places, problems)
     claims = data.get("claims")
     _check_twice(claims.get("primary") if isinstance(claims, dict) else None, "claims.primary", places, problems)
     return Draft(None if len(problems) else config, data, places, problems)
+
+
+def judging(path: Path | str) -> Judging:
+    """The claims and gates of an audit.yaml, whatever else it says; raises one ConfigError with every mistake in them."""
+    problems = Problems()
+    data, places = mapping(path, AuditConfig, problems)
+    found = shaped(Judging, {"claims": Claims, "gates": Gate}, data, places, problems)
+    _check_twice(data.get("gates"), "gates", places, problems)
+    problems.stop()
+    assert found is not None
+    return found
 
 
 def mapping(path: Path | str, shape: type[Written], problems: Problems) -> tuple[dict[str, Any], Places]:
@@ -166,17 +206,26 @@ def shaped(
 def _explain(
     error: ValidationError, shapes: Mapping[str, type[BaseModel]], data: dict[str, Any], places: Places, problems: Problems
 ) -> None:
-    known = {path: list(shape.model_fields) for path, shape in shapes.items()}
+    known = {path: [field.alias or name for name, field in shape.model_fields.items()] for path, shape in shapes.items()}
     earlier = problems.lines()[:ENOUGH]
     for path, message in from_pydantic(error.errors(include_url=False)[:ENOUGH], data, known[""], "key").items():
         holder, _, name = path.rpartition(".")
+        holder = _IN_A_LIST.sub("", holder)
         if message == "unknown key" and holder in known:
             message = f"unknown key; allowed: {', '.join(known[holder])}{nearest(name, known[holder])}"
         elif message == "is missing" and name == "use":
             message = "is missing; allowed: the name of a plugin, as in {use: name, option: value}"
+        elif message == "is missing" and holder in shapes and (choices := _choices(shapes[holder], name)):
+            message = f"is missing; allowed: {', '.join(choices)}"
         place = places.key_place(path) if message.startswith("unknown key") else places.place(path)
         if not any(line.startswith(f"{place}: ") for line in earlier):
             problems.add(f"{place}: {message}")
+
+
+def _choices(shape: type[BaseModel], name: str) -> tuple[str, ...]:
+    """The words that a key can be, where it can be nothing else."""
+    kind = shape.model_fields[name].annotation
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _check_reference(data: dict[str, Any], places: Places, problems: Problems) -> None:

@@ -30,6 +30,20 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+PRECEDENCE = (
+    ExitCode.INTERNAL_ERROR, ExitCode.OUTPUT_UNUSABLE, ExitCode.GATE_FAILED, ExitCode.INCOMPLETE, ExitCode.COMPLETE
+)  # fmt: skip
+
+
+def gravest(*codes: ExitCode) -> ExitCode:
+    """The one of several exit codes of an audit that the shell is told.
+
+    >>> gravest(ExitCode.INCOMPLETE, ExitCode.GATE_FAILED, ExitCode.COMPLETE).name
+    'GATE_FAILED'
+    """
+    return min(codes, key=PRECEDENCE.index)
+
+
 class AuditError(Exception):
     """Base of all; the command line prints these without a traceback."""
 

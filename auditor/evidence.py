@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .findings import Finding as Finding
 from .findings import Gap as Gap
+from .gated import GateOutcome as GateOutcome
 from .statistics.rows import Comparison, Curve, Summary
 
 if TYPE_CHECKING:
@@ -35,10 +36,11 @@ class Picture:
 class Evidence:
     """The content of results.json, and the pictures kept beside it.
 
-    `audit`: title, reference, attributions, analyses, limit, report options, tool version. `dataset`: name, options, classes,
+    `audit`: title, reference, attributions, analyses, claims, gates as written, limit, report options, tool version. `dataset`: name, options, classes,
     counts per class, patients, notes. `models`: one mapping per model (id, strategy, seed, family, loader, classes,
     head, layers, preprocessing, digest, status, error). `metrics`: the Metric declarations by name.
     `self_test`: {passed, of, failed}, or nothing where it was not taken.
+    `gates`: an outcome for every gate and every contrast or network that it is about.
     `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
     """
 
@@ -54,6 +56,7 @@ class Evidence:
     environment: Mapping[str, Any]
     self_test: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
+    gates: tuple[GateOutcome, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -87,6 +90,7 @@ class Evidence:
             "curves": _rows(self.curves),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
+            "gates": _rows(self.gates),
             "accounting": self.accounting,
             "environment": self.environment,
             "self_test": self.self_test,
@@ -110,6 +114,7 @@ class Evidence:
             environment=data["environment"],
             self_test=data.get("self_test", {}),
             curves=tuple(_curve(row) for row in data.get("curves", ())),
+            gates=tuple(GateOutcome(**_named(row)) for row in data.get("gates", ())),
             pictures=tuple(pictures),
         )
 

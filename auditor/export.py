@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from . import cases
 from .errors import ConfigError, MissingLibrary, OutputError, nearest
-from .evidence import Evidence, Gap
+from .evidence import Evidence, Gap, GateOutcome
 from .ledger import refused
 from .statistics.rows import Comparison, Summary
 
@@ -21,7 +21,7 @@ FORMATS = ("csv", "parquet")
 RISKY = tuple("=+-@\t\r\n＝＋－＠")
 """What a spreadsheet may take for the beginning of a formula (OWASP, CSV injection), full-width forms included."""
 
-Kind = type[str] | type[int] | type[float]
+Kind = type[str] | type[int] | type[float] | type[bool]
 
 
 class Table(NamedTuple):
@@ -33,7 +33,7 @@ class Table(NamedTuple):
 
 
 def export(run: Path, format: str, out: Path | None = None) -> list[Path]:
-    """Write summaries, comparisons, gaps, quarantined and (where a ledger is) cases of a run into `out`, or `RUN/export`.
+    """Write summaries, comparisons, gaps, gates, quarantined and (where a ledger is) cases of a run into `out`, or `RUN/export`.
 
     A number that is missing is an empty cell in CSV and null in Parquet; its reason stands in the column `missing`.
     """
@@ -56,6 +56,7 @@ def _tables(evidence: Evidence, run: Path) -> Iterator[Table]:
     yield _rows("summaries", Summary, evidence.summaries)
     yield _rows("comparisons", Comparison, evidence.comparisons)
     yield _rows("gaps", Gap, evidence.gaps)
+    yield _rows("gates", GateOutcome, evidence.gates)
     listed = [[row.get(name) for row in evidence.accounting.get("quarantined", ())] for name in ("id", "reason", "detail")]
     yield Table("quarantined", {"id": str, "reason": str, "detail": str}, [listed])
     if (run / "ledger.db").is_file():
@@ -68,9 +69,8 @@ def _rows(name: str, kind: type, rows: Sequence[Any]) -> Table:
     columns: dict[str, Kind] = {}
     for field in fields(kind):
         told = str(hints[field.name])
-        columns["class" if field.name == "class_name" else field.name] = (
-            float if "float" in told else int if "int" in told else str
-        )
+        column = next((number for number in (float, int, bool) if number.__name__ in told), str)
+        columns["class" if field.name == "class_name" else field.name] = column
     return Table(name, columns, [[[getattr(row, field.name) for row in rows] for field in fields(kind)]])
 
 
@@ -128,7 +128,7 @@ def _parquet_writer() -> Any:
     except ImportError:
         raise MissingLibrary("Parquet needs pyarrow: pip install auditor[parquet] (or export csv)") from None
 
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
     def write(path: Path, table: Table) -> None:
         schema = pa.schema([(name, kinds[kind]) for name, kind in table.columns.items()])

@@ -10,9 +10,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, claims
+from . import __version__, claims, gates
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
+from .attribution import label as label
 from .boxes import usable
 from .config import AuditConfig, Problems
 from .dataset import Box, Dataset, Sample
@@ -153,6 +154,7 @@ def make(
     problems.stop()
     classes, listed = listed_samples(dataset, config.place("dataset"))
     check_samples(listed, classes, config.place("dataset"), problems)
+    gates.check(config, gates.measured(analyses, attributions, config.strategies, config.reference, classes), problems)
     models = _plan_models(loaders, classes, config, registry, problems)
     problems.stop()
     samples, boxes = _with_usable_boxes(_limited(listed, limit), classes)
@@ -226,8 +228,8 @@ def check_samples(samples: Sequence[Sample], classes: Sequence[str], place: str,
     if wrong:
         problems.add(f"{place}: {len(wrong)} samples do not have {len(classes)} labels, the first is {wrong[0]!r}")
     strange = sorted({box.label for sample in samples for box in sample.boxes} - set(classes))
-    for label in strange[:5]:
-        problems.add(f"{place}: a box is labelled {label!r}, which is not a class{nearest(label, classes)}")
+    for name in strange[:5]:
+        problems.add(f"{place}: a box is labelled {name!r}, which is not a class{nearest(name, classes)}")
 
 
 def _plan_models(
@@ -368,14 +370,6 @@ def _unmet(model: PlannedModel, analysis: Analysis, attributions: Sequence[Attri
 def _identity(kind: str, component: Any, registry: Registry) -> tuple[Any, ...]:
     """Everything of a component that its results depend on: name, options, code."""
     return component.name, identity(component), registry.code_digest(kind, component.name)
-
-
-def label(attribution: Attribution | None) -> str | None:
-    """How an attribution is called in tables: its name, and its method where it has one."""
-    if attribution is None:
-        return None
-    method = getattr(attribution, "method", None)
-    return f"{attribution.name}:{method}" if method else attribution.name
 
 
 def to_json(plan: Plan) -> str:

@@ -6,14 +6,14 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, contrasts, levels
+from . import __version__, contrasts, gated, gates, levels
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
@@ -98,8 +98,8 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + met_before(models, cohort) + findings
-    return Evidence(
-        audit=_audit(plan.config, plan, afterwards),
+    evidence = Evidence(
+        audit=_audit(plan.config, plan, afterwards) | {"gates": _gates(plan, ledger)},
         dataset=_dataset(plan, used),
         models=models,
         metrics={name: asdict(metric) for name, metric in plan.metrics().items()},
@@ -113,6 +113,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         curves=tuple(curves),
         pictures=tuple(_pictures(plan, ledger, store, failures)),
     )
+    return replace(evidence, gates=gated.judge(plan.config.judged_gates, evidence))
 
 
 def _account(plan: Plan, ledger: Ledger) -> Accounting:
@@ -219,6 +220,13 @@ def _audit(config: AuditConfig, plan: Plan, afterwards: bool) -> dict[str, Any]:
         "plugins": [os.path.basename(name) for name in config.plugins],
         "tool": __version__,
     }  # fmt: skip
+
+
+def _gates(plan: Plan, ledger: Ledger) -> dict[str, Any]:
+    """The gates in full, and whether they were written or changed after these data had been measured."""
+    written = plan.config.judged_gates
+    afterwards = ledger.declared(gates.scope(plan.data_key)) not in (None, gates.text(written))
+    return {"written": [gate.written() for gate in written], "afterwards": afterwards}
 
 
 def _dataset(plan: Plan, used: npt.NDArray[np.bool_]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .gates import Claim
 from .statistics.verdict import Verdict
 
 SCHEMA_ID = "auditor/results.schema.json"
@@ -117,6 +118,42 @@ class GapRow(_Strict):
     n: int = Field(ge=0)
 
 
+class _GateRow(_Strict):
+    gate: int = Field(ge=1, description="its place in audit.yaml")
+    metric: str
+    claim: Claim
+    tier: Literal["blocking", "advisory"]
+    better: Literal["higher", "lower"]
+    class_name: str = Field(alias="class")
+    attribution: str | None
+    family: str
+    strategy: str
+    reference: str | None = Field(description="of a contrast; null where the number of a network is judged")
+    model: str | None
+    low: float | None = Field(description="low end of the 95 % interval that the bound is held against")
+    high: float | None
+    bound: float = Field(description="what low, or high where lower is better, must reach; 0 for not_shown_worse")
+    sentence: str = Field(min_length=1)
+    reliable: bool = Field(description="false where no claim may rest on the interval; note says why")
+    note: str | None
+
+
+class GateJudged(_GateRow):
+    """One gate on one number."""
+
+    estimate: float
+    missing: None
+    outcome: Literal["passed", "failed", "inconclusive"]
+
+
+class GateNotEvaluated(_GateRow):
+    """A gate that had nothing to evaluate, and why."""
+
+    estimate: None
+    missing: str = Field(min_length=1)
+    outcome: Literal["not evaluated"]
+
+
 class QuarantinedRow(BaseModel):
     """An image that could not be used."""
 
@@ -165,6 +202,7 @@ class Results(_Strict):
     curves: list[CurveRow] = []
     findings: list[FindingRow]
     gaps: list[GapRow]
+    gates: list[GateJudged | GateNotEvaluated] = []
     accounting: Accounting
     environment: dict[str, Any]
     self_test: SelfTest | NotTaken = NotTaken()

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from . import blind, passes, plan, results, self_test
+from . import blind, gates, passes, plan, results, self_test
 from . import config as configs
 from .device import choose_device
-from .errors import AuditError, ExitCode, MissingLibrary, ModelRefused, OutputError
+from .ending import exit_code
+from .errors import AuditError, ExitCode, MissingLibrary, ModelRefused, OutputError, gravest
 from .evidence import Evidence
+from .gated import line
 from .ledger import Ledger, locked, publish
 from .log import written_down
 from .model import ScoreTable
@@ -71,6 +73,7 @@ def run(
                 _preflight(audit, waiting, store)
                 publish(out / "plan.json", plan.to_json(audit).encode())
                 ledger.declare(audit.data_key, config.claims.text())
+                ledger.declare(gates.scope(audit.data_key), gates.text(config.judged_gates))
                 observers.tell("plan_made", plan=audit)
                 _measure(audit, waiting, ledger, store, out, progress, strict, observers)
                 blind.run(audit, ledger, store)
@@ -179,26 +182,16 @@ def _report(audit: Plan, evidence: Evidence, out: Path, registry: Registry, obse
         failures, written = [], {"html": out / "report.html"} if (out / "report.html").exists() else {}
         result.messages.append(str(error))
     if failures or result.messages:
-        result.exit_code = ExitCode.INCOMPLETE
+        result.exit_code = gravest(result.exit_code, ExitCode.INCOMPLETE)
     result.messages += [f"section {failure.section} failed: {failure.error}" for failure in failures]
     result.html, result.pdf = written.get("html"), written.get("pdf")
     result.messages += [finding.text for finding in evidence.findings if finding.kind == "alarm"]
+    result.messages += [line(row) for row in evidence.gates if row.outcome != "passed"]
     observers.tell("audit_done", evidence=evidence, report=written)
     if observers.failures:
-        result.exit_code = ExitCode.INCOMPLETE
+        result.exit_code = gravest(result.exit_code, ExitCode.INCOMPLETE)
     result.messages += [f"a plugin failed: {failure}" for failure in observers.failures]
     return result
-
-
-def exit_code(evidence: Evidence) -> ExitCode:
-    """Complete, or incomplete: something failed, or more images were quarantined than allowed."""
-    accounting = evidence.accounting
-    share = len(accounting["quarantined"]) / max(accounting["listed"], 1)
-    failed = any(gap.reason.startswith("failed") for gap in evidence.gaps) or any(
-        m["status"] == "failed" for m in evidence.models
-    )
-    failed |= any(finding.kind == "alarm" for finding in evidence.findings)
-    return ExitCode.INCOMPLETE if failed or share > accounting["max_quarantine"] else ExitCode.COMPLETE
 
 
 def _clean(arrays: Path, data_key: str) -> None:

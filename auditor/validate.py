@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from . import claims
+from . import claims, gates
 from .config import ANALYSES, ATTRIBUTIONS, AuditConfig, Draft, Use, draft
 from .errors import AuditError, nearest
 from .problems import Problems
@@ -53,10 +53,15 @@ def validate(path: Path | str) -> Validated:
     for where, component in components.items():
         if component is not None and where.startswith(("models", "dataset")):
             check_files(component, where, written, problems)
-    _check_classes(components, written, problems)
+    classes = _checked_classes(components, written, problems)
     analyses = [component for where, component in components.items() if where.startswith("analyses")]
     if found.config is not None and None not in analyses:
         claims.check(found.config, {m.name: m for analysis in analyses for m in analysis.metrics}, problems)
+        maps = [
+            component for where, component in components.items() if where.startswith("attributions") and component is not None
+        ]
+        about = gates.measured(analyses, maps, found.config.strategies, found.config.reference, classes)
+        gates.check(found.config, about, problems)
     problems.stop()
     assert found.config is not None
     return Validated(found.config, registry)
@@ -99,19 +104,19 @@ def check_files(component: Any, where: str, written: Placed, problems: Problems)
             problems.add(f"{written.place(f'{where}.{field.name}')}: found no file {path}{nearest(path.name, siblings)}")
 
 
-def _check_classes(components: dict[str, Any], written: _Written, problems: Problems) -> None:
-    """Outputs that audit.yaml names are the data set's classes by name."""
+def _checked_classes(components: dict[str, Any], written: _Written, problems: Problems) -> tuple[str, ...] | None:
+    """The data set's classes, which the outputs that audit.yaml names are by name; None where they cannot be known yet."""
     dataset = components.get("dataset")
     if dataset is None or len(problems):
-        return
+        return None
     try:
-        classes = dataset.classes()
+        classes = tuple(dataset.classes())
     except AuditError as error:
         problems.add(f"{written.place('dataset')}: {error}")
-        return
+        return None
     except Exception as error:  # it may be a stranger's plugin
         problems.add(f"{written.place('dataset')}: the plugin {dataset.name} failed: {type(error).__name__}: {error}")
-        return
+        return None
     for where, model in components.items():
         if not where.startswith("models") or not (named := getattr(model, "classes", ())):
             continue
@@ -122,3 +127,4 @@ def _check_classes(components: dict[str, Any], written: _Written, problems: Prob
         for name in classes:
             if name not in named:
                 problems.add(f"{place}: found no output called {name!r}; the outputs are {outputs}{nearest(name, named)}")
+    return classes

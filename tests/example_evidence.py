@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ import numpy as np
 from auditor_plugins.analyses.alignment import Alignment
 from auditor_plugins.analyses.performance import Performance
 
+from auditor import gated
 from auditor.evidence import Evidence, Finding, Gap
 from auditor.findings import judge
+from auditor.gates import Gate
 from auditor.metric import Metric
 from auditor.statistics.decide import decide
 from auditor.statistics.effect import Linear
@@ -33,6 +35,12 @@ CLAIMS: dict[str, Any] = {
     "by_default": ["auroc"],
     "afterwards": False,
 }
+GATES = (
+    Gate(metric="auroc", claim="noninferior", margin=0.02),
+    Gate(metric="auroc", claim="at_least", value=0.8, tier="advisory"),
+    Gate(metric="kappa_loc", claim="not_shown_worse", attribution="gradcam"),
+    Gate.model_validate({"metric": "auroc", "claim": "noninferior", "class": "Hernia", "strategy": "focal", "margin": 0.05}),
+)
 IMAGES, PATIENTS = 2797, 1204
 CONCEPTS = (
     Metric("disjoint_concepts", "Separate bright regions of single units that touch a reference box, summed over the units.", "neither", 0, None,
@@ -179,7 +187,7 @@ def evidence() -> Evidence:
             "attributions": [{"use": "cam", "options": {}}, {"use": "gradcam", "options": {}}],
             "analyses": [{"use": "performance", "options": {}}, {"use": "alignment", "options": {"hard": None}},
                          {"use": "dissection", "options": {"quantile": 0.04}}],
-            "claims": CLAIMS,
+            "claims": CLAIMS, "gates": {"written": [gate.written() for gate in GATES], "afterwards": False},
             "limited": {"used": 2803, "available": 25596}, "report": {"formats": ["html", "pdf"], "images": True}, "plugins": [], "tool": "0.1.0",
         },
         dataset={
@@ -218,10 +226,15 @@ def evidence() -> Evidence:
     )  # fmt: skip
 
 
+def judged() -> Evidence:
+    found = evidence()
+    return replace(found, gates=gated.judge(GATES, found))
+
+
 def results(found: tuple[Comparison, ...]) -> Iterator[Finding]:
     declared = {metric.name: metric for _, _, metrics in work() for metric in metrics}
     yield from (finding for finding in judge(found, (), (), list(models()), {}, declared) if finding.kind == "result")
 
 
 if __name__ == "__main__":
-    Path(__file__).with_suffix(".json").write_text(evidence().to_json(), encoding="utf-8")
+    Path(__file__).with_suffix(".json").write_text(judged().to_json(), encoding="utf-8")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from auditor.cli import cli
 from auditor.errors import ExitCode
+from auditor.gates import CLAIMS
 from auditor.registry import KINDS, Registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +61,37 @@ def test_the_readmes_audit_has_the_shape_that_is_read(tmp_path: Path) -> None:
     found = config.read(tmp_path / "audit.yaml")
     assert found.reference == "bce"
     assert [model.use for model in found.models] == ["torchvision", "t_densenet"]
+
+
+def test_the_readmes_gates_are_gates_of_the_readmes_audit(tmp_path: Path) -> None:
+    from auditor import config, gates
+    from auditor.problems import Problems
+
+    (tmp_path / "gates.yaml").write_text(yaml_of_readme("gates"))
+    (tmp_path / "audit.yaml").write_text(yaml_of_readme("reference"))
+    found, audit, registry, problems = (
+        config.judging(tmp_path / "gates.yaml"),
+        config.read(tmp_path / "audit.yaml"),
+        Registry(),
+        Problems(),
+    )
+    analyses = [registry.build("analyses", use, f"analyses[{n}]", audit, problems) for n, use in enumerate(audit.analyses)]
+    about = gates.measured(analyses, [], audit.strategies, audit.reference, ["Pneumothorax"])
+    gates.check(found, about, problems)
+    problems.stop()
+    assert {gate.claim for gate in found.judged_gates} == {"noninferior", "not_shown_worse", "at_least"}
+    assert [gate.margin for gate in found.judged_gates] == [0.02, None, None, 0.01]
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_the_readme_and_the_methods_name_every_claim_of_a_gate(claim: str) -> None:
+    assert claim in README
+    assert f"`{claim}`" in (ROOT / "docs" / "methods.md").read_text()
+
+
+@pytest.mark.parametrize("command", cli.commands)
+def test_the_readme_names_every_command(command: str) -> None:
+    assert f"auditor {command}" in README
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/**/audit.yaml")), ids=lambda path: path.parent.name)

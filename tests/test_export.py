@@ -45,6 +45,7 @@ def test_every_table_has_a_row_per_number(run: Path) -> None:
         "summaries": len(evidence.summaries),
         "comparisons": len(evidence.comparisons),
         "gaps": len(evidence.gaps),
+        "gates": len(evidence.gates),
         "quarantined": len(evidence.accounting["quarantined"]),
     }
     for row, summary in zip(written["summaries"], evidence.summaries, strict=True):
@@ -170,6 +171,8 @@ def test_the_example_has_the_published_shape() -> None:
         (("comparisons", 0), {"stars": "***"}),
         (("findings", 0), {"kind": "verdict"}),
         (("gaps", 0), {"n": -1}),
+        (("gates", 0), {"estimate": None, "missing": None}),
+        (("gates", 0), {"outcome": "not evaluated"}),
     ],
 )
 def test_the_schema_refuses_silent_absence_and_unknown_fields(place: tuple[str, int], change: dict[str, Any]) -> None:

@@ -78,7 +78,56 @@ def test_failures_come_before_findings_in_the_summary(evidence: Evidence) -> Non
         < said.index("What cannot")
     )
     assert "does not have a grad_fn" in said
-    assert "Nothing failed" in text(summary.Summary, replace(evidence, findings=()))
+    assert "No analysis failed" in text(summary.Summary, replace(evidence, findings=()))
+
+
+def test_page_one_tells_every_gate_with_its_number_its_bound_and_its_outcome(evidence: Evidence) -> None:
+    said = text(summary.Summary, evidence)
+    assert said.index("What failed") < said.index("its gates cannot be said.") < said.index("Main findings")
+    assert "Blocking: 1 passed, 1 inconclusive, 1 not evaluated." in said
+    assert "Advisory, which decide nothing: 1 failed." in said
+    (row,) = (row for row in evidence.gates if row.outcome == "inconclusive")
+    assert None not in (row.estimate, row.low, row.high)
+    interval = f"{signed(row.estimate)} {signed(row.low)} to {signed(row.high)}"
+    assert (
+        f"not worse than bce by more than 0.020 1 more passed focal − bce {interval} all at least −0.020 inconclusive" in said
+    )
+    assert "not estimable (fewer than 10 positive patients) all at least −0.050 not evaluated" in said
+
+
+def test_of_the_networks_that_pass_a_gate_only_the_closest_call_is_listed(evidence: Evidence) -> None:
+    passed = [row for row in evidence.gates if row.gate == 2 and row.outcome == "passed"]
+    said = text(summary.Summary, evidence)
+    assert [row.model in said for row in sorted(passed, key=lambda row: row.estimate or 0)] == [True, False, False, False]
+    assert "3 more passed" in said
+    assert "only the closest call is listed" in said
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdict"),
+    [
+        (["passed"], "This audit passes its gates."),
+        (["passed", "failed", "inconclusive"], "This audit does not pass its gates."),
+        (["passed", "inconclusive"], "Whether this audit passes its gates cannot be said."),
+        (["passed", "not evaluated"], "Whether this audit passes its gates cannot be said."),
+        ([], "No gate of this audit is blocking."),
+    ],
+)
+def test_page_one_says_whether_the_audit_passes(outcomes: list[str], verdict: str, evidence: Evidence) -> None:
+    first, advisory = evidence.gates[0], next(row for row in evidence.gates if row.tier == "advisory")
+    rows = [replace(first, gate=number, outcome=outcome) for number, outcome in enumerate(outcomes, 1)]
+    assert verdict in text(summary.Summary, replace(evidence, gates=(*rows, replace(advisory, gate=9))))
+
+
+def test_outcomes_that_occur_are_explained_and_late_gates_are_called_late(evidence: Evidence) -> None:
+    said = text(summary.Summary, evidence)
+    assert all(f"{outcome} : " in said for outcome in ("passed", "failed", "inconclusive", "not evaluated"))
+    assert "it proves no equality" in said
+    assert "after the data had been measured" not in said
+    late = replace(evidence, audit={**evidence.audit, "gates": {"written": [], "afterwards": True}})
+    assert "after the data had been measured" in text(summary.Summary, late)
+    without = text(summary.Summary, replace(evidence, gates=()))
+    assert "gate" not in without.lower()
 
 
 def test_the_account_adds_up_in_words(evidence: Evidence) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 from auditor import Evidence, Finding, Section, hookimpl
 from auditor.drawing import figure
 
+from ._gates import gate_table
 from ._reading import strategies, title
 
 MAIN = 3
 
 
 class Summary(Section):
-    """Failures first, then the main findings, then the limits of what they mean."""
+    """Failures first, then the gates and the main findings, then the limits of what they mean."""
 
     name = "summary"
     title = "Summary"
@@ -23,7 +24,7 @@ class Summary(Section):
     order = 10
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
-        """Facts, alarms, findings and limits."""
+        """Facts, alarms, gates, findings and limits."""
         results = [finding for finding in evidence.findings if finding.kind == "result"]
         main = main_findings(evidence, results)
         order = strategies(evidence)
@@ -32,6 +33,7 @@ class Summary(Section):
             "reference": order[0] if order else "none",
             "strategies": order,
             "facts": _facts(evidence, order),
+            "gates": gate_table(evidence),
             "cautions": [finding.text for finding in evidence.findings if finding.kind == "caution"],
             "alarms": [finding.text for finding in evidence.findings if finding.kind == "alarm"],
             "main": [finding.text for finding in main],
