@@ -46,7 +46,7 @@ def estimated(
     strategy = {model.id: model.loader.strategy for model in plan.models}
     for metric in filter(handles, analysis.metrics):
         for model, network in columns.items():
-            for row in estimates.levels(metric, network, cohort) if metric.of in network.values else ():
+            for row in estimates.levels(metric, network, cohort) if estimates.measured(metric, network) else ():
                 yield Summary(metric.name, analysis.name, label(attribution), model, strategy[model], **row)
 
 
@@ -66,7 +66,7 @@ def of_blind_maps(
         network = Columns(of_used(ledger.values(unit.key), used), ledger.elsewhere(unit.key))
         for metric in analysis.metrics:
             about = (metric.name, analysis.name, None, unit.model, BASELINE)
-            if handles(metric) and metric.of in network.values:
+            if handles(metric) and estimates.measured(metric, network):
                 yield from (Summary(*about, **row) for row in estimates.levels(metric, network, cohort))
             elif metric.statistic == "mean" and metric.name in network.values:
                 yield from (Summary(*about, *row) for row in summarise(metric, network.values[metric.name], cohort))

@@ -33,7 +33,7 @@ def measure(
     columns = checked(analysis, measured, len(cases))
     for metric, rows in crossed(analysis, measured, len(cases)).items():
         whose = ((numbers[image], target) for image, target in cases)
-        found.elsewhere.setdefault(metric, []).extend((*who, row) for who, row in zip(whose, rows, strict=True))
+        found.elsewhere.setdefault(metric, []).extend((*who, row) for who, row in zip(whose, rows, strict=True) if len(row))
     samples = np.array([numbers[image] for image, _ in cases], np.int64)
     targets = np.array([target for _, target in cases], np.int64)
     for metric, values in columns.items():

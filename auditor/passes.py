@@ -319,6 +319,7 @@ class _ModelPass:
                     frames=kept.frames[part],
                     features=features,
                     seed=self.plan.config.seed,
+                    elsewhere=self.plan.elsewhere,
                 ),
                 kept.rows[part],
             )

@@ -70,7 +70,10 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         for unit in standing.values():
             summaries += levels.summaries(plan, ledger, unit, values[unit.model], cohort)
         rows += contrasts.contrasts(plan, analysis, attribution, values, cohort)
-        columns = {model: Columns(values[model], ledger.elsewhere(unit.key)) for model, unit in standing.items()}
+        columns = {
+            model: Columns(values[model], ledger.elsewhere(unit.key), ledger.summary(unit.key))
+            for model, unit in standing.items()
+        }
         summaries += levels.estimated(plan, analysis, attribution, columns, cohort)
         if standing and attribution in plan.attributions[:1]:
             summaries += levels.of_blind_maps(plan, analysis, ledger, used, cohort)

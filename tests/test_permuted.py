@@ -18,7 +18,7 @@ from auditor.boxes import Edges, pixel_edges
 from auditor.dataset import Box
 from auditor.placement import placed, regions
 from auditor.statistics.influence import Influence, averaged, difference, interval
-from auditor.statistics.permuted import NO_OTHER, NOTHING_TO_GAIN, permuted
+from auditor.statistics.permuted import NO_OTHER, NOTHING_THERE, NOTHING_TO_GAIN, permuted
 
 Array = npt.NDArray[np.float64]
 
@@ -27,8 +27,10 @@ def twin(statistic: str, own: Array, crossed: Array, patient: list[int], columns
     """The definition, pair by pair."""
     pairs = [crossed[i, j] for i in range(len(own)) for j in range(crossed.shape[1]) if patient[i] != columns[j]]
     elsewhere = float(np.mean([score for score in pairs if not np.isnan(score)]))
-    excess = float(np.mean(own)) - elsewhere
-    return excess if statistic == "excess" else excess / (1 - elsewhere)
+    mean = float(np.mean(own))
+    excess = mean - elsewhere
+    known = {"excess": excess, "kappa": excess / (1 - elsewhere), "others": elsewhere}
+    return known[statistic] if statistic in known else float(np.log(mean / elsewhere))
 
 
 def twin_influence(statistic: str, own: Array, crossed: Array, patient: list[int], columns: list[int]) -> Array:
@@ -42,14 +44,15 @@ def twin_influence(statistic: str, own: Array, crossed: Array, patient: list[int
     return np.sqrt((len(left) - 1) / len(left)) * (np.mean(left) - np.array(left))
 
 
-@pytest.mark.parametrize("statistic", ["excess", "kappa"])
+@pytest.mark.parametrize("statistic", ["excess", "kappa", "lift", "others"])
 @given(st.integers(0, 2**31), st.integers(3, 9), st.integers(3, 12))
 @settings(deadline=None, max_examples=40)
 def test_value_and_influence_equal_leaving_out_patients_one_by_one(statistic: str, seed: int, cases: int, boxes: int) -> None:
     random = np.random.default_rng(seed)
     patient = [0, 1, 2, *random.integers(0, 5, cases - 3).tolist()]
     columns = [3, 4, 0, *random.integers(0, 7, boxes - 3).tolist()]
-    own, crossed = random.uniform(-0.5, 1, cases), random.uniform(-0.5, 0.9, (cases, boxes))
+    low = 0.1 if statistic == "lift" else -0.5
+    own, crossed = random.uniform(low, 1, cases), random.uniform(low, 0.9, (cases, boxes))
     crossed[0, 1] = np.nan
     found = permuted(statistic, own, crossed, np.array(patient), np.array(columns))  # type: ignore[arg-type]
     assert isinstance(found, Influence)
@@ -81,6 +84,13 @@ def test_where_every_box_is_hit_there_is_nothing_to_gain_and_no_number() -> None
     hit[0, 1] = 0.0  # without patient 0 or 1 nothing would be left to gain
     assert permuted("kappa", np.ones(4), hit, np.arange(4), np.arange(4)) == NOTHING_TO_GAIN
     assert isinstance(permuted("excess", np.ones(4), hit, np.arange(4), np.arange(4)), Influence)
+
+
+def test_there_is_no_lift_where_one_patient_holds_all_there_is() -> None:
+    patient = np.arange(4)
+    assert permuted("lift", np.array([0.0, 0, 0, 2]), np.ones((4, 4)), patient, patient) == NOTHING_THERE
+    assert permuted("lift", np.ones(4), np.eye(4), patient, patient) == NOTHING_THERE
+    assert isinstance(permuted("lift", np.ones(4), np.ones((4, 4)), patient, patient), Influence)
 
 
 def test_influences_of_one_patient_add_up_before_they_are_squared() -> None:
