@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .findings import Finding as Finding
 from .findings import Gap as Gap
-from .statistics.rows import Comparison, Curve, Summary
+from .statistics.rows import Comparison, Curve, Summary, UnitDetector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +54,7 @@ class Evidence:
     environment: Mapping[str, Any]
     self_test: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
+    detectors: tuple[UnitDetector, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -85,6 +86,7 @@ class Evidence:
             "summaries": _rows(self.summaries),
             "comparisons": _rows(self.comparisons),
             "curves": _rows(self.curves),
+            "detectors": _rows(self.detectors),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "accounting": self.accounting,
@@ -110,6 +112,7 @@ class Evidence:
             environment=data["environment"],
             self_test=data.get("self_test", {}),
             curves=tuple(_curve(row) for row in data.get("curves", ())),
+            detectors=tuple(UnitDetector(**_named(row)) for row in data.get("detectors", ())),
             pictures=tuple(pictures),
         )
 

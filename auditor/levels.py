@@ -14,7 +14,7 @@ from .ledger import Ledger
 from .plan import Plan, Unit, label
 from .statistics import estimates
 from .statistics.estimates import Columns, handles, reliability
-from .statistics.rows import BASELINE, MODEL, Cohort, Curve, Summary, Values
+from .statistics.rows import BASELINE, MODEL, Cohort, Curve, Summary, UnitDetector, Values
 from .statistics.summarise import summarise
 
 
@@ -37,6 +37,20 @@ def summaries(plan: Plan, ledger: Ledger, unit: Unit, values: dict[str, Values],
     undefined = {metric.name: metric.undefined for metric in metrics}
     for name, whole in ledger.summary(unit.key).items():
         yield Summary(name, *about, MODEL, whole, undefined[name] if whole is None else None, 1)
+    for found in ledger.conclusion(unit.key).numbers:
+        name = MODEL if found.target is None else cohort.classes[found.target]
+        yield Summary(
+            found.metric, *about, name, found.value, found.missing, found.n, found.low, found.high, found.n_patients, found.note
+        )
+
+
+def detectors(plan: Plan, ledger: Ledger, unit: Unit) -> Iterator[UnitDetector]:
+    """The units that an analysis names, of one model."""
+    (model,) = (model for model in plan.models if model.id == unit.model)
+    for found in ledger.conclusion(unit.key).detectors:
+        yield UnitDetector(
+            unit.name, unit.model, model.loader.strategy, found.unit, plan.classes[found.target], found.iou, found.p
+        )
 
 
 def estimated(

@@ -35,7 +35,7 @@ SPELT = {
 }
 BLIND = "(blind)"
 """The strategy of rows that belong to no network: maps that never saw the image."""
-CONCEPTS = ("concept", "dissect", "channel", "unit", "active")
+CONCEPTS = ("concept", "dissect", "channel", "unit", "active", "detector")
 
 
 def title(name: str) -> str:
