@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +15,11 @@ from auditor_plugins.analyses.detectors import Detectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor import Box, Conclusion, ConfigError, Sample
+from auditor import Box, Conclusion, ConfigError, Number, PluginError, Sample
 from auditor.batch import Batch, View
 from auditor.detecting import coverage, judge, overlap, permutations
+from auditor.measuring import checked_conclusion
+from auditor.run import run
 from auditor.testing import check_analysis
 
 CLASSES = ("Mass", "Nodule", "Hernia")
@@ -232,3 +237,58 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: st
 
 def test_it_keeps_the_contract_of_an_analysis() -> None:
     check_analysis(Detectors())
+
+
+# In an audit
+
+
+def told(out: Path) -> tuple[list[Any], list[Any]]:
+    """The numbers and the units that results.json has."""
+    found = json.loads((out / "results.json").read_text())
+    return [row for row in found["summaries"] if row["analysis"] == "detectors"], found["detectors"]
+
+
+def test_an_audit_tells_the_detectors_of_every_network_and_measures_them_once(
+    write_audit: Callable[..., Path], tmp_path: Path, counts: Counter[str]
+) -> None:
+    path = write_audit(analyses="[performance, {use: detectors, quantile: 0.04}]")
+    run(path, tmp_path / "out", device="cpu")
+    numbers, units = told(tmp_path / "out")
+    assert {(row["strategy"], row["class"]) for row in numbers} == {
+        (strategy, name) for strategy in ("bce", "focal") for name in ("Nodule", "Effusion", "Mass", "(model)")
+    }
+    for row in numbers:
+        if row["metric"] == "controlled_detectors":
+            named = [one for one in units if (one["model"], one["class"]) == (row["model"], row["class"])]
+            assert row["class"] == "(model)" or row["value"] == len(named)
+    assert units
+    assert all(one["iou"] > 0.04 and one["p"] <= 0.05 for one in units)
+    counts.clear()
+    run(path, tmp_path / "out", device="cpu")
+    assert told(tmp_path / "out") == (numbers, units)
+    assert counts["reads"] == counts["forwards"] == 0
+
+
+def test_features_thinned_for_the_dissection_too_give_the_same_detectors(
+    write_audit: Callable[..., Path], tmp_path: Path
+) -> None:
+    alone = write_audit(tmp_path / "a", analyses="[detectors]")
+    both = write_audit(tmp_path / "b", analyses="[{use: dissection, quantile: 0.04}, detectors]", batch="8")
+    for path in (alone, both):
+        run(path, path.parent / "out", device="cpu")
+    assert told(tmp_path / "a" / "out") == told(tmp_path / "b" / "out")
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (Number("detector", None, 1.0, 1, 1), "measured 'detector', which it does not declare"),
+        (Number("controlled_detectors", None, -1.0, 1, 1), "-1, below its bound 0"),
+        (Number("controlled_detectors", None, None, 1, 1), "needs a value or a reason why it is missing, and not both"),
+        (Number("controlled_detectors", None, 1.0, 1, 1, missing="none"), "and not both"),
+        (Number("controlled_detectors", None, float("nan"), 1, 1), "a missing number has a reason instead"),
+    ],
+)
+def test_a_conclusion_that_breaks_its_promises_is_refused(number: Number, message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        checked_conclusion(Detectors(), Conclusion((number,)))

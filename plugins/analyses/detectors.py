@@ -42,16 +42,16 @@ class Detectors(Analysis):
             "neither", 0, chance="published_detectors_by_chance", unit="units", reference=DISSECTION, statistic="none",
         ),
         Metric(
-            "published_detectors_by_chance", "The same with the boxes permuted between the patients of each class, mean over permutations.",
+            "published_detectors_by_chance", "The same count as published_detectors with the boxes permuted between the patients of each class, mean over permutations.",
             "neither", 0, chance="none", unit="units", reference=PERMUTED, statistic="none",
         ),
         Metric(
-            "controlled_detectors", "Those of them that overlap their own patients' boxes more than permuted boxes explain: a network "
-            "without any detector shows one in at most 5 % of audits.",
+            "controlled_detectors", "Units that detect a class by the published rule and overlap their own patients' boxes more than boxes "
+            "permuted between patients explain: a network without any detector shows one in at most 5 % of audits.",
             "higher", 0, chance="controlled_detectors_by_chance", unit="units", reference=PERMUTED, statistic="none",
         ),
         Metric(
-            "controlled_detectors_by_chance", "The same count with the boxes permuted, mean over permutations.",
+            "controlled_detectors_by_chance", "The same count as controlled_detectors with the boxes permuted, mean over permutations.",
             "neither", 0, chance="none", unit="units", reference=PERMUTED, statistic="none",
         ),
     )  # fmt: skip
@@ -160,7 +160,7 @@ def _numbers(judged: Judged, places: list[int], target: int | None, seen: _Seen)
     cases = seen.of_class(target)
     n, patients = len(cases), len({case[1] for case in cases})
     found = float(np.isin(judged.controlled, places).sum())
-    low, high = np.percentile(judged.drawn[:, places].sum(1), [2.5, 97.5])
+    low, high = np.percentile(judged.drawn[:, places].sum(1), [2.5, 97.5], method="inverted_cdf")
     note = f"fewer than {FEW} patients: interval not reliable" if patients < FEW else None
     published = float(np.isin(judged.published, places).sum())
     chance = [float(counts[:, places].sum(1).mean()) for counts in (judged.chance_published, judged.chance_controlled)]

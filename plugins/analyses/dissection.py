@@ -36,8 +36,8 @@ def _against_others(kind: str, of: str, what: str) -> tuple[Metric, ...]:
             "higher", chance="0", unit=f"{what.lower()} per case", statistic="excess", **common,
         ),
         Metric(
-            f"{kind}_lift", f"The natural logarithm of the ratio of the two: 0 is chance, 0.7 twice as many {what.lower()} in the "
-            "patient's own boxes. It does not grow with the width of the layer.",
+            f"{kind}_lift", f"The natural logarithm of {what.lower()} in the patient's own boxes over those in the boxes of other patients with the "
+            "same finding: 0 is chance, 0.7 twice as many. It does not grow with the width of the layer.",
             "higher", chance="0", unit="log ratio", statistic="lift", **common,
         ),
         Metric(
@@ -46,7 +46,7 @@ def _against_others(kind: str, of: str, what: str) -> tuple[Metric, ...]:
             "higher", chance="0", unit=f"{what.lower()} per case and active channel", statistic="excess", per="active_channels", **common,
         ),
         Metric(
-            f"{kind}_elsewhere", f"{what} of the case in the boxes of a few other patients; kept for the three numbers above.",
+            f"{kind}_elsewhere", f"{what} of the case in the boxes of a few other patients; kept for excess and lift.",
             unit=what.lower(), reference=PERMUTED, statistic="elsewhere",
         ),
     )  # fmt: skip
