@@ -487,30 +487,45 @@ def test_worked_example_of_excess_and_lift_of_three_patients() -> None:
     assert found["disjoint_excess_per_channel"]["value"] == pytest.approx(1 / 5)
 
 
-def planted(seed: int, patients: int, channels: int, firing: int) -> tuple[list[Sample], Array]:
-    """A box somewhere on every film, smooth noise in every channel, and `firing` channels that are bright inside the box."""
+def noise_maps(seed: int, patients: int, channels: int) -> tuple[list[Sample], Array]:
+    """A box somewhere on every film, and smooth noise that knows nothing of it in every channel."""
     random = np.random.default_rng(seed)
-    maps = smooth_maps(patients, channels, (14, 14), seed)
     samples = []
     for number in range(patients):
         left, top = random.integers(0, 11, 2)
-        maps[number, :firing, top : top + 3, left : left + 3] += 3.0
         samples.append(sample(number, (Box("Mass", left / 14, top / 14, (left + 3) / 14, (top + 3) / 14),)))
+    return samples, smooth_maps(patients, channels, (14, 14), seed)
+
+
+def strips(seed: int, patients: int, firing: int) -> tuple[list[Sample], Array]:
+    """Films of seven upright strips: each of 32 channels is bright in one of them, the box is one of them, and the first `firing`
+    channels are bright in the box's.
+    """
+    random = np.random.default_rng(seed)
+    boxed, bright = random.integers(0, 7, patients), random.integers(0, 7, (patients, 32))
+    bright[:, :firing] = boxed[:, None]
+    maps = np.full((patients, 32, 3, 21), 0.5, np.float32)
+    np.put_along_axis(maps, (3 * bright + 1)[:, :, None, None].repeat(3, 2), 1.0, 3)
+    samples = [sample(n, (Box("Mass", strip / 7, 0, (strip + 1) / 7, 1),)) for n, strip in enumerate(boxed)]
     return samples, maps
 
 
-def test_four_of_32_channels_that_fire_in_the_box_lift_the_counts() -> None:
-    found = found_of(*columns_of(*planted(1, 70, 32, 4), {}))
+def test_four_of_32_channels_that_fire_in_the_box_lift_the_counts_by_as_much_as_was_planted() -> None:
+    """A seventh of the channels is bright in any box by chance: 32/7. In the own box the four are too: 4 + 28/7 = 8, so an excess of
+    24/7 and a lift of log 7/4, .56.
+    """
+    found = found_of(*columns_of(*strips(1, 210, 4), {"quantile": 0.05}))
     for name in ("disjoint", "unique"):
-        assert found[f"{name}_lift"]["low"] > 0.2
-        assert found[f"{name}_excess"]["low"] > 1.0
-        share = found[f"{name}_excess"]["value"] / found[f"{name}_others"]["value"]
-        assert found[f"{name}_lift"]["value"] == pytest.approx(np.log1p(share))
+        assert found[f"{name}_others"]["value"] == pytest.approx(32 / 7, abs=0.15)
+        assert found[f"{name}_excess"]["value"] == pytest.approx(24 / 7, abs=0.2)
+        assert found[f"{name}_lift"]["value"] == pytest.approx(np.log(7 / 4), abs=0.05)
+        assert found[f"{name}_lift"]["low"] < np.log(7 / 4) < found[f"{name}_lift"]["high"]
+        assert found[f"{name}_lift"]["low"] > 0.4
         assert found[f"{name}_excess_per_channel"]["value"] == pytest.approx(found[f"{name}_excess"]["value"] / 32)
 
 
 def test_maps_that_know_nothing_of_the_box_have_no_excess_and_no_lift() -> None:
-    found = found_of(*columns_of(*planted(2, 70, 32, 0), {}))
+    found = found_of(*columns_of(*noise_maps(2, 70, 32), {}))
     for name in ("disjoint", "unique"):
         assert found[f"{name}_others"]["value"] > 1
         for number in ("excess", "lift", "excess_per_channel"):
@@ -519,7 +534,7 @@ def test_maps_that_know_nothing_of_the_box_have_no_excess_and_no_lift() -> None:
 
 
 def test_a_dead_network_has_an_excess_of_nothing_and_no_lift() -> None:
-    samples, _ = planted(3, 20, 4, 0)
+    samples, _ = noise_maps(3, 20, 4)
     found = found_of(*columns_of(samples, np.zeros((20, 4, 14, 14), np.float32), {}), "Mass")
     assert (found["disjoint_excess"]["value"], found["disjoint_excess"]["low"], found["disjoint_excess"]["high"]) == (0, 0, 0)
     assert found["disjoint_lift"]["value"] is None

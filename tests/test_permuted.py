@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -233,3 +234,53 @@ REPEATS = 400
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltrate", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
 )  # fmt: skip
+
+
+# Concept counts: a few boxes of other patients per case
+
+
+def counts_of(random: np.random.Generator, cases: int, others: int, lift: float) -> tuple[Array, Array]:
+    """Counts in the own box and in `others` equally spaced others: lively films, large boxes, and chance; NaN where not counted."""
+    lively, large = np.exp(0.5 * random.normal(size=cases)), np.exp(0.5 * random.normal(size=cases))
+
+    def draw(rate: Array) -> Array:
+        return np.asarray(random.poisson(rate * random.gamma(2, 0.5, rate.shape)), np.float64)
+
+    crossed, each = np.full((cases, cases), np.nan), np.arange(cases)
+    for step in range(1, others + 1):
+        box = (each + cases * step // (others + 1)) % cases
+        crossed[each, box] = draw(3 * lively * large[box])
+    return draw(3 * lively * large * np.exp(lift)), crossed
+
+
+@pytest.mark.parametrize("repeats", [pytest.param(300, id="seconds"), pytest.param(3000, id="nightly", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("lift", "cases"), [(0.0, 80), (0.56, 80), (0.0, 150)])
+def test_a_few_boxes_per_case_give_intervals_of_excess_and_lift_that_cover(lift: float, cases: int, repeats: int) -> None:
+    """At no lift one less the coverage is the size of the test; 8 others per case as in the dissection."""
+    random = np.random.default_rng(17)
+    truth = {"excess": 3 * np.exp(0.25) * (np.exp(lift) - 1), "lift": lift}
+    covered, found = dict.fromkeys(truth, 0), {name: [] for name in truth}
+    for _ in range(repeats):
+        own, crossed = counts_of(random, cases, 8, lift)
+        for name, value in truth.items():
+            one = permuted(name, own, crossed, np.arange(cases), np.arange(cases))  # type: ignore[arg-type]
+            assert isinstance(one, Influence)
+            low, high = interval(one)
+            covered[name] += low <= value <= high
+            found[name].append(one.value)
+    noise = 2 * np.sqrt(0.05 * 0.95 / repeats)
+    for name, value in truth.items():
+        sys.stdout.write(f"  {name}: coverage {covered[name] / repeats:.3f} bias {np.mean(found[name]) - value:+.4f}")
+        assert 0.93 - noise <= covered[name] / repeats <= 0.98 + noise
+        assert abs(np.mean(found[name]) - value) < 4 * np.std(found[name]) / np.sqrt(repeats) + 0.01
+
+
+def test_what_makes_a_film_lively_or_a_box_large_cancels_exactly_when_all_are_used_equally_often() -> None:
+    lively, large = np.random.default_rng(3).random((2, 27))
+    crossed, each = np.full((27, 27), np.nan), np.arange(27)
+    for step in range(1, 9):
+        box = (each + 3 * step) % 27
+        crossed[each, box] = lively + large[box]
+    found = permuted("excess", lively + large + 1.0, crossed, each, each)
+    assert isinstance(found, Influence)
+    assert found.value == pytest.approx(1.0)
