@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .attribution import Attribution as Attribution
     from .batch import View as View
     from .boxes import Edges as Edges
+    from .conclusion import Conclusion as Conclusion
+    from .conclusion import Detector as Detector
+    from .conclusion import Number as Number
     from .dataset import Box as Box
     from .dataset import Dataset as Dataset
     from .dataset import Sample as Sample
@@ -54,6 +57,7 @@ _HOMES = {
     "attribution": ("Attribution",),
     "batch": ("View",),
     "boxes": ("Edges",),
+    "conclusion": ("Conclusion", "Detector", "Number"),
     "dataset": ("Box", "Dataset", "Sample"),
     "errors": (
         "AuditError", "ConfigError", "DatasetError", "ExitCode", "MissingLibrary", "ModelRefused", "OutputError",

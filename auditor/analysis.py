@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .conclusion import Conclusion
 from .metric import Metric
 from .tally import Tally
 
@@ -62,3 +63,11 @@ class Analysis:
     def summarise(self, tallies: Mapping[str, Tally]) -> Mapping[str, float]:
         """{metric name: value} for the model as a whole, from the finished tallies."""
         return {}
+
+    def conclude(self, tallies: Mapping[str, Tally], views: Iterable[View]) -> Conclusion:
+        """What only all cases together can say; for an analysis that looks twice, with the finished tallies.
+
+        `views` hands out the kept features of the whole data set once, batch by batch in the order of the data set; what is
+        not asked for is not read.
+        """
+        return Conclusion()

@@ -15,7 +15,7 @@ from torch import Tensor
 from .analysis import OVERALL
 from .boxes import Edges, Frame, Rounding, pixel_edges, union_masks, within
 from .dataset import Box, Sample
-from .elsewhere import Elsewhere
+from .elsewhere import Elsewhere, Others
 from .errors import PluginError
 from .network import Cases, Network
 from .placement import Regions
@@ -82,11 +82,28 @@ class Batch:
             self._features = self.network.features(self.images, "dissection")[: len(self.samples)].contiguous()
         return self._features
 
-    def elsewhere(self, image: int, target: int) -> Regions:
-        """The boxes of this class on the images of the whole data set, on this image's grid."""
+    @property
+    def boxed(self) -> Elsewhere:
+        """The boxed cases of the whole data set; of these samples alone where no other are known."""
         if self._elsewhere is None:
             self._elsewhere = Elsewhere(self.samples, self.classes)
-        return self._elsewhere.regions(target, self.frames[image], self.size)
+        return self._elsewhere
+
+    def elsewhere(self, image: int, target: int) -> Regions:
+        """The boxes of this class on the images of the whole data set, on this image's grid."""
+        return self.boxed.regions(target, self.frames[image], self.size)
+
+    def others(self, image: int, target: int, count: int, rounding: Rounding) -> Others:
+        """The boxes of a few other patients with this class, on this image's grid."""
+        if target == OVERALL:
+            return Others([], [], 0)
+        sample, frame = self.samples[image], self.frames[image]
+        met = [
+            (place, edges)
+            for place in self.boxed.few(sample, target, count)
+            if (edges := self.boxed.edges(target, place, frame, self.size, rounding))
+        ]
+        return Others([place for place, _ in met], [edges for _, edges in met], len(self.boxed.cases[target]))
 
     def boxes(self, image: int, target: int) -> list[Box]:
         """The usable boxes of one case in fractions of the network's grid."""
@@ -248,6 +265,15 @@ class View:
         """
         self._need("box")
         return [self._batch.elsewhere(image, target) for image, target in self._pairs]
+
+    def others(self, count: int, rounding: Rounding = "outward") -> list[Others]:
+        """For each case the boxes of at most `count` other patients with its class, chosen by a keyed rule.
+
+        Over the data set every box is chosen equally often. An image as a whole has none, nor has a box that falls outside
+        what the network sees of this image.
+        """
+        self._need("box")
+        return [self._batch.others(image, target, count, rounding) for image, target in self._pairs]
 
     @property
     def features(self) -> Tensor:

@@ -9,7 +9,7 @@ from .attribution import Attribution
 from .plan import Plan, PlannedModel, label
 from .statistics.compare import compare
 from .statistics.decide import Row
-from .statistics.estimates import Columns, handles
+from .statistics.estimates import Columns, handles, measured
 from .statistics.estimates import contrasts as estimated_contrasts
 from .statistics.rows import MACRO, Cohort, Comparison, Values
 
@@ -28,7 +28,7 @@ def contrasts(
         for metric in analysis.metrics:
             about = (metric.name, analysis.name, label(attribution))
             name = metric.of or metric.name
-            measured = [[columns[name] for columns in side if name in columns] for side in sides]
+            each = [[columns[name] for columns in side if name in columns] for side in sides]
             if (
                 metric.name in companions
                 or metric.statistic in ("none", "elsewhere")
@@ -36,12 +36,12 @@ def contrasts(
                 or (values and not any(name in columns for columns in values.values()))
             ):
                 continue
-            if not all(measured):
-                lost = strategy if not measured[0] else reference
+            if not all(each):
+                lost = strategy if not each[0] else reference
                 why = f"nothing was measured for {lost}"
                 yield Comparison(*about, MACRO, family, strategy, reference, None, None, None, 0, 0, why), None
                 continue
-            for row in compare(metric, measured[0], measured[1], cohort, plan.config.seed):
+            for row in compare(metric, each[0], each[1], cohort, plan.config.seed):
                 known = {name: value for name, value in row.items() if name != "effect"}
                 yield Comparison(
                     metric=metric.name, analysis=analysis.name, attribution=label(attribution), family=family,
@@ -58,12 +58,12 @@ def estimated(
     for family, strategy, mine, base in pairings(plan.models, reference):
         sides = [[columns[model.id] for model in side if model.id in columns] for side in (mine, base)]
         for metric in filter(handles, analysis.metrics):
-            if metric.name in companions:
+            if metric.name in companions or metric.statistic == "others":
                 continue
-            measured = [[network for network in side if metric.of in network.values] for side in sides]
-            if all(measured):
+            known = [[network for network in side if measured(metric, network)] for side in sides]
+            if all(known):
                 about = (metric.name, analysis.name, label(attribution))
-                for row in estimated_contrasts(metric, measured[0], measured[1], cohort):
+                for row in estimated_contrasts(metric, known[0], known[1], cohort):
                     name, effect = row.pop("class_name"), row.pop("effect")
                     yield Comparison(*about, name, family, strategy, reference, **row), effect
 

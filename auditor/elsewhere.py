@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .analysis import OVERALL
-from .boxes import Frame, pixel_edges, within
+from .boxes import Edges, Frame, Rounding, pixel_edges, within
 from .dataset import Box, Sample
 from .errors import PluginError
 from .placement import Regions, regions
@@ -14,6 +16,14 @@ from .placement import Regions, regions
 LIMIT = 500
 """Boxed cases of a class that maps are held against; where a class has more, those with the lowest hash of their id."""
 KEPT = 64
+
+
+class Others(NamedTuple):
+    """A few of the J boxed cases of a class: their places among them, and the boxes of each on the grid of an image."""
+
+    places: list[int]
+    edges: list[list[Edges]]
+    of: int
 
 
 class Elsewhere:
@@ -28,6 +38,25 @@ class Elsewhere:
             [_of_class(samples[number], name) for number in of] for name, of in zip(classes, self.cases, strict=True)
         ]
         self._kept: dict[tuple[int, Frame, tuple[int, int]], Regions] = {}
+        self._circle = [sorted((_place(samples[number]), place) for place, number in enumerate(of)) for of in self.cases]
+        self._patients = [[samples[number].patient for number in of] for of in self.cases]
+
+    def few(self, sample: Sample, target: int, count: int) -> list[int]:
+        """At most `count` of the boxed cases of this class, none of this patient, as places in `cases[target]`.
+
+        The cases stand in a circle, patient by patient in the order of a hash; from its own place a sample meets those at
+        count + 1 equal steps around it, so that every case meets, and is met by, equally many.
+        """
+        circle = self._circle[target]
+        start, size = bisect_left(circle, (_place(sample), -1)), len(circle)
+        steps = [size * step // (count + 1) for step in range(1, count + 1)] if size > count else range(1, size)
+        met = [circle[(start + step) % size][1] for step in steps]
+        return [place for place in met if self._patients[target][place] != sample.patient]
+
+    def edges(self, target: int, place: int, frame: Frame, size: tuple[int, int], rounding: Rounding) -> list[Edges]:
+        """The boxes of one case of this class as they would lie on an image seen in this frame; none if they fall outside."""
+        seen = (within(box, frame) for box in self._boxes[target][place])
+        return [pixel_edges(box, *size, rounding) for box in seen if box]
 
     def regions(self, target: int, frame: Frame, size: tuple[int, int]) -> Regions:
         """The boxes of every case of this class as they would lie on an image seen in this frame, on a grid of this size.
@@ -50,6 +79,11 @@ def _chosen(samples: Sequence[Sample], name: str, limit: int) -> tuple[int, ...]
     if len(boxed) > limit:
         boxed = sorted(boxed, key=lambda number: hashlib.sha256(samples[number].id.encode()).digest())[:limit]
     return tuple(sorted(boxed))
+
+
+def _place(sample: Sample) -> tuple[bytes, bytes]:
+    """Where a sample stands in a circle of patients."""
+    return hashlib.sha256(str(sample.patient).encode()).digest(), hashlib.sha256(sample.id.encode()).digest()
 
 
 def _of_class(sample: Sample, name: str) -> tuple[Box, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .findings import Finding as Finding
 from .findings import Gap as Gap
 from .gated import GateOutcome as GateOutcome
-from .statistics.rows import Comparison, Curve, Summary
+from .statistics.rows import Comparison, Curve, Summary, UnitDetector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +57,7 @@ class Evidence:
     self_test: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
     gates: tuple[GateOutcome, ...] = ()
+    detectors: tuple[UnitDetector, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -88,6 +89,7 @@ class Evidence:
             "summaries": _rows(self.summaries),
             "comparisons": _rows(self.comparisons),
             "curves": _rows(self.curves),
+            "detectors": _rows(self.detectors),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "gates": _rows(self.gates),
@@ -115,6 +117,7 @@ class Evidence:
             self_test=data.get("self_test", {}),
             curves=tuple(_curve(row) for row in data.get("curves", ())),
             gates=tuple(GateOutcome(**_named(row)) for row in data.get("gates", ())),
+            detectors=tuple(UnitDetector(**_named(row)) for row in data.get("detectors", ())),
             pictures=tuple(pictures),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .conclusion import Conclusion, Detector, Number
 from .errors import OutputError
 from .statistics.rows import Values
 
@@ -34,6 +36,7 @@ create table if not exists picture(
 create table if not exists quarantine(
   scope text, sample int, reason text, detail text, primary key(scope, sample)) without rowid;
 create table if not exists summary(unit text, metric text, val real, primary key(unit, metric)) without rowid;
+create table if not exists conclusion(unit text primary key, said text) without rowid;
 create table if not exists failure(unit text primary key, error text) without rowid;
 create table if not exists declared(scope text primary key, claims text) without rowid;
 """
@@ -126,6 +129,18 @@ class Ledger:
                 "insert or replace into summary values (?, ?, ?)", [(unit, name, value) for name, value in summary.items()]
             )
 
+    def conclude(self, unit: str, conclusion: Conclusion) -> None:
+        """Write what a unit says of all its cases together."""
+        with self._transaction() as db:
+            said = json.dumps(conclusion, allow_nan=False)
+            db.execute("insert or replace into conclusion values (?, ?)", (unit, said))
+
+    def conclusion(self, unit: str) -> Conclusion:
+        """What a unit said of all its cases together."""
+        row = self._db.execute("select said from conclusion where unit=?", (unit,)).fetchone()
+        numbers, detectors = json.loads(row[0]) if row else ((), ())
+        return Conclusion(tuple(Number(*one) for one in numbers), tuple(Detector(*one) for one in detectors))
+
     def fail(self, unit: str, error: str) -> None:
         """Record that a unit failed; it is not called again in this run."""
         with self._transaction() as db:
@@ -138,7 +153,7 @@ class Ledger:
     def forgive(self) -> None:
         """Forget failures, so that they are tried again."""
         with self._transaction() as db:
-            for table in ("chunk", "measured", "elsewhere", "gap", "picture", "summary"):
+            for table in ("chunk", "measured", "elsewhere", "gap", "picture", "summary", "conclusion"):
                 db.execute(f"delete from {table} where unit in (select unit from failure)")
             db.execute("delete from failure")
 

@@ -14,7 +14,7 @@ from .ledger import Ledger
 from .plan import Plan, Unit, label
 from .statistics import estimates
 from .statistics.estimates import Columns, handles, reliability
-from .statistics.rows import BASELINE, MODEL, Cohort, Curve, Summary, Values
+from .statistics.rows import BASELINE, MODEL, Cohort, Curve, Summary, UnitDetector, Values
 from .statistics.summarise import summarise
 
 
@@ -37,6 +37,20 @@ def summaries(plan: Plan, ledger: Ledger, unit: Unit, values: dict[str, Values],
     undefined = {metric.name: metric.undefined for metric in metrics}
     for name, whole in ledger.summary(unit.key).items():
         yield Summary(name, *about, MODEL, whole, undefined[name] if whole is None else None, 1)
+    for found in ledger.conclusion(unit.key).numbers:
+        name = MODEL if found.target is None else cohort.classes[found.target]
+        yield Summary(
+            found.metric, *about, name, found.value, found.missing, found.n, found.low, found.high, found.n_patients, found.note
+        )
+
+
+def detectors(plan: Plan, ledger: Ledger, unit: Unit) -> Iterator[UnitDetector]:
+    """The units that an analysis names, of one model."""
+    (model,) = (model for model in plan.models if model.id == unit.model)
+    for found in ledger.conclusion(unit.key).detectors:
+        yield UnitDetector(
+            unit.name, unit.model, model.loader.strategy, found.unit, plan.classes[found.target], found.iou, found.p
+        )
 
 
 def estimated(
@@ -46,7 +60,7 @@ def estimated(
     strategy = {model.id: model.loader.strategy for model in plan.models}
     for metric in filter(handles, analysis.metrics):
         for model, network in columns.items():
-            for row in estimates.levels(metric, network, cohort) if metric.of in network.values else ():
+            for row in estimates.levels(metric, network, cohort) if estimates.measured(metric, network) else ():
                 yield Summary(metric.name, analysis.name, label(attribution), model, strategy[model], **row)
 
 
@@ -66,7 +80,7 @@ def of_blind_maps(
         network = Columns(of_used(ledger.values(unit.key), used), ledger.elsewhere(unit.key))
         for metric in analysis.metrics:
             about = (metric.name, analysis.name, None, unit.model, BASELINE)
-            if handles(metric) and metric.of in network.values:
+            if handles(metric) and estimates.measured(metric, network):
                 yield from (Summary(*about, **row) for row in estimates.levels(metric, network, cohort))
             elif metric.statistic == "mean" and metric.name in network.values:
                 yield from (Summary(*about, **row._asdict()) for row in summarise(metric, network.values[metric.name], cohort))

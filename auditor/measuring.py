@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .analysis import Analysis
 from .batch import Batch
+from .conclusion import Conclusion
 from .errors import PluginError, nearest
 from .ledger import Found
 from .plan import Unit
@@ -33,7 +34,7 @@ def measure(
     columns = checked(analysis, measured, len(cases))
     for metric, rows in crossed(analysis, measured, len(cases)).items():
         whose = ((numbers[image], target) for image, target in cases)
-        found.elsewhere.setdefault(metric, []).extend((*who, row) for who, row in zip(whose, rows, strict=True))
+        found.elsewhere.setdefault(metric, []).extend((*who, row) for who, row in zip(whose, rows, strict=True) if len(row))
     samples = np.array([numbers[image] for image, _ in cases], np.int64)
     targets = np.array([target for _, target in cases], np.int64)
     for metric, values in columns.items():
@@ -83,6 +84,20 @@ def checked_summary(analysis: Analysis, values: Mapping[str, float]) -> dict[str
     _check_names(analysis, values)
     found = {name: _column(analysis, declared[name], [value], 1)[0] for name, value in values.items()}
     return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
+
+
+def checked_conclusion(analysis: Analysis, said: Conclusion) -> Conclusion:
+    """What an analysis says of all cases together: declared names, numbers within their bounds or a reason why not."""
+    declared = {metric.name: metric for metric in analysis.metrics}
+    _check_names(analysis, {number.metric: None for number in said.numbers})
+    for number in said.numbers:
+        if (number.value is None) != bool(number.missing):
+            raise PluginError(f"{analysis.name}: {number.metric} needs a value or a reason why it is missing, and not both")
+        if number.value is not None and np.isnan(_column(analysis, declared[number.metric], [number.value], 1)[0]):
+            raise PluginError(
+                f"{analysis.name} concluded {number.metric} = {number.value}; a missing number has a reason instead"
+            )
+    return said
 
 
 def _check_names(analysis: Analysis, values: Mapping[str, Any]) -> None:

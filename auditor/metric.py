@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Statistic = Literal[
-    "mean", "auroc", "average_precision", "none", "elsewhere", "excess", "kappa",
+    "mean", "auroc", "average_precision", "none", "elsewhere", "excess", "kappa", "lift", "others",
     "predicted", "observed", "prevalence_gap", "intercept", "slope", "ece", "ece_chance", "brier",
 ]  # fmt: skip
 
@@ -20,8 +20,10 @@ class Metric:
     value that is kept but not summarised, or a number that an analysis' `summarise` returns for the model as a whole.
 
     A metric with `statistic="elsewhere"` is measured per case and box of other images: how the case scores with each of
-    `view.elsewhere`. With `of` a per-case metric and `against` such a metric, `statistic="excess"` and `"kappa"` say how much
-    better a map knows its own boxes than other patients' boxes of the same class.
+    `view.elsewhere`, NaN where that was not looked at. With `of` a per-case metric and `against` such a metric,
+    `statistic="excess"`, `"kappa"` and `"lift"` (the logarithm of the ratio) say how much better a case does with its own boxes
+    than with other patients' boxes of the same class, and `"others"` how it does with those. With `per` the number is divided
+    by that number of the model as a whole.
 
     The statistics from `predicted` to `brier` say how well log-odds (`of`) are calibrated, on the cases for which the per-case
     metric `against` is 0; with `after` the log-odds are first recalibrated by what fits the cases for which it is 1.
@@ -38,6 +40,7 @@ class Metric:
     statistic: Statistic = "mean"
     of: str = ""
     against: str = ""
+    per: str = ""
     after: Literal["", "temperature", "prior_shift"] = ""
     undefined: str = "undefined"
 

@@ -22,7 +22,7 @@ from .identity import digest
 from .imaging import normalise
 from .kept_features import Keeper, observes
 from .ledger import Found, Ledger, Quarantine, refused
-from .measuring import add_gaps, checked_summary, measure
+from .measuring import add_gaps, checked_conclusion, checked_summary, measure
 from .model import ScoreTable
 from .network import Network
 from .pixels import Pixels, PixelStore
@@ -294,9 +294,16 @@ class _ModelPass:
         assert analysis is not None
         tallies = self.tallies.pop(unit.key, {})
         self._guarded(unit, lambda: self.ledger.finish(unit.key, checked_summary(analysis, analysis.summarise(tallies))))
+        self._guarded(unit, partial(self._conclude, unit, analysis, tallies))
         for chunk in sorted(lacking):
             self._guarded(unit, partial(self._measure_kept, unit, analysis, tallies, chunk))
             notify(self.model.id, chunk)
+
+    def _conclude(self, unit: Unit, analysis: Analysis, tallies: Mapping[str, Any]) -> None:
+        batches = (batch for chunk in range(self.plan.chunks) for batch, _ in self._from_kept(chunk))
+        cases = ((batch, batch.cases(analysis.needs)[0]) for batch in batches)
+        views = (batch.view(analysis.needs, of_batch, None, tallies) for batch, of_batch in cases if of_batch)
+        self.ledger.conclude(unit.key, checked_conclusion(analysis, analysis.conclude(tallies, views)))
 
     def _measure_kept(self, unit: Unit, analysis: Analysis, tallies: Mapping[str, Any], chunk: int) -> None:
         found, kept = Found({}, {}, []), kept_features.read(self.features, chunk)
@@ -319,6 +326,7 @@ class _ModelPass:
                     frames=kept.frames[part],
                     features=features,
                     seed=self.plan.config.seed,
+                    elsewhere=self.plan.elsewhere,
                 ),
                 kept.rows[part],
             )

@@ -28,7 +28,7 @@ from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
 from .statistics.decide import Row, decide
 from .statistics.estimates import Columns
-from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, frequency_groups
+from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, UnitDetector, frequency_groups
 
 PACKAGES = (
     "torch",
@@ -63,14 +63,19 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     summaries: list[Summary] = []
     rows: list[Row] = []
     curves: list[Curve] = []
+    detectors: list[UnitDetector] = []
     gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
     for analysis, attribution, units in _by_work(plan.units):
         standing = {unit.model: unit for unit in units if unit.key not in failures}
         values = {model: levels.of_used(ledger.values(unit.key), used) for model, unit in standing.items()}
         for unit in standing.values():
             summaries += levels.summaries(plan, ledger, unit, values[unit.model], cohort)
+            detectors += levels.detectors(plan, ledger, unit)
         rows += contrasts.contrasts(plan, analysis, attribution, values, cohort)
-        columns = {model: Columns(values[model], ledger.elsewhere(unit.key)) for model, unit in standing.items()}
+        columns = {
+            model: Columns(values[model], ledger.elsewhere(unit.key), ledger.summary(unit.key))
+            for model, unit in standing.items()
+        }
         summaries += levels.estimated(plan, analysis, attribution, columns, cohort)
         if standing and attribution in plan.attributions[:1]:
             summaries += levels.of_blind_maps(plan, analysis, ledger, used, cohort)
@@ -111,6 +116,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         environment=environment(plan.device),
         self_test=self_test or {},
         curves=tuple(curves),
+        detectors=tuple(detectors),
         pictures=tuple(_pictures(plan, ledger, store, failures)),
     )
     return replace(evidence, gates=gated.judge(plan.config.judged_gates, evidence))

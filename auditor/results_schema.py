@@ -59,6 +59,18 @@ class CurveRow(_Strict):
     measured_on: int = Field(ge=0, description="the other patients")
 
 
+class DetectorRow(_Strict):
+    """A unit of one model that detects a class."""
+
+    analysis: str
+    model: str
+    strategy: str
+    unit: int = Field(ge=0, description="channel of the audited layer, from 0")
+    class_name: str = Field(alias="class")
+    iou: float = Field(ge=0, le=1, description="with the boxes of the class over the data set")
+    p: float = Field(ge=0, le=1, description="adjusted for all units and classes of the model")
+
+
 class _ComparisonRow(_Strict):
     metric: str
     analysis: str
@@ -200,6 +212,7 @@ class Results(_Strict):
     summaries: list[Estimated | NotEstimated]
     comparisons: list[Contrast | NoContrast]
     curves: list[CurveRow] = []
+    detectors: list[DetectorRow] = []
     findings: list[FindingRow]
     gaps: list[GapRow]
     gates: list[GateJudged | GateNotEvaluated] = []

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from auditor_plugins.analyses.alignment import Alignment
+from auditor_plugins.analyses.detectors import Detectors
+from auditor_plugins.analyses.dissection import Dissection
 from auditor_plugins.analyses.performance import Performance
 
 from auditor import gated
@@ -22,7 +24,7 @@ from auditor.gates import Gate
 from auditor.metric import Metric
 from auditor.statistics.decide import decide
 from auditor.statistics.effect import Linear
-from auditor.statistics.rows import IMAGE, MACRO, MODEL, Comparison, Summary
+from auditor.statistics.rows import IMAGE, MACRO, MODEL, Comparison, Summary, UnitDetector
 
 CLASSES = ("Effusion", "Atelectasis", "Cardiomegaly", "Mass", "Pneumonia", "Hernia")
 POSITIVE = dict(zip(CLASSES, (1207, 880, 256, 310, 131, 6), strict=True))
@@ -42,16 +44,6 @@ GATES = (
     Gate.model_validate({"metric": "auroc", "claim": "noninferior", "class": "Hernia", "strategy": "focal", "margin": 0.05}),
 )
 IMAGES, PATIENTS = 2797, 1204
-CONCEPTS = (
-    Metric("disjoint_concepts", "Separate bright regions of single units that touch a reference box, summed over the units.", "neither", 0, None,
-           "disjoint_chance", "concepts per image", "arXiv 2204.01729, section 3.2"),
-    Metric("disjoint_chance", "The same with each box moved to a random place.", "neither", 0, None, "", "concepts per image"),
-    Metric("unique_concepts", "Units with at least one bright region that touches a reference box.", "neither", 0, None,
-           "unique_chance", "units per image", "arXiv 2204.01729, section 3.2"),
-    Metric("unique_chance", "The same with each box moved to a random place.", "neither", 0, None, "", "units per image"),
-    Metric("active_fraction", "Share of a unit's pixels above its threshold, averaged over the units.", "neither", 0, 1, statistic="none"),
-    Metric("dead_channels", "Units that respond to no image of the audit.", "lower", 0, None, unit="units", statistic="none"),
-)  # fmt: skip
 
 
 def models() -> Iterator[dict[str, Any]]:
@@ -76,6 +68,10 @@ def level(metric: str, name: str, strategy: str, noise: float) -> float:
         "kappa_loc": 0.34 - 0.2 * rare, "kappa_auc": 0.3 - 0.2 * rare, "kappa_pointing": 0.28 - 0.2 * rare, "cbl_excess": 0.2 - 0.1 * rare,
         "cbl": 0.45 - 0.1 * rare, "pixel_auc": 0.8 - 0.1 * rare, "map_mass": 0.2, "box_share": 0.06, "effective_support": 0.3,
         "disjoint_chance": 410 - 60 * rare, "unique_chance": 255 - 40 * rare, "active_fraction": 0.0391, "dead_channels": 7,
+        "active_channels": 1003, "inactive_channels": 21, "disjoint_others": 470 - 80 * rare, "unique_others": 290 - 50 * rare,
+        "disjoint_excess": 92 - 10 * rare, "unique_excess": 38 - 10 * rare, "disjoint_lift": 0.18, "unique_lift": 0.12,
+        "disjoint_excess_per_channel": 0.09, "unique_excess_per_channel": 0.04, "published_detectors": 58,
+        "published_detectors_by_chance": 49.3, "controlled_detectors": 9, "controlled_detectors_by_chance": 0.04,
     }[metric]  # fmt: skip
     chance = metric.endswith("_chance")
     return float(base * (1 + (0 if chance else 2 * SHIFT[strategy]) + 0.02 * noise))
@@ -89,10 +85,11 @@ def summaries(random: np.random.Generator) -> Iterator[Summary]:
             about = (attribution, model["id"], model["strategy"])
             for metric in metrics:
                 if metric.statistic in ("none", "elsewhere"):
-                    if analysis == "dissection":
-                        yield Summary(
-                            metric.name, analysis, *about, MODEL, level(metric.name, MODEL, model["strategy"], 0.1), None, 1
-                        )
+                    if metric.statistic == "none" and analysis in ("dissection", "detectors"):
+                        value = level(metric.name, MODEL, model["strategy"], 0.1)
+                        whole = round(value) if metric.unit in ("channels", "units") and "chance" not in metric.name else value
+                        within = (whole - 2, whole + 1) if metric.name == "controlled_detectors" else (None, None)
+                        yield Summary(metric.name, analysis, *about, MODEL, whole, None, 1, *within)
                     continue
                 for name in wholes(analysis, metric) + CLASSES:
                     n = (BOXES if analysis != "performance" else {}).get(name, IMAGES if analysis == "performance" else 684)
@@ -100,7 +97,17 @@ def summaries(random: np.random.Generator) -> Iterator[Summary]:
                         n = sum(not reason(metric, each, 684 if analysis == "performance" else BOXES[each]) for each in CLASSES)
                     missing = reason(metric, name, n)
                     value = None if missing else level(metric.name, name, model["strategy"], float(random.normal()))
-                    yield Summary(metric.name, analysis, *about, name, value, missing, n)
+                    sure = metric.statistic in ("excess", "lift", "others") and value is not None
+                    ends = (value - abs(value) / 4, value + abs(value) / 4) if sure and value is not None else (None, None)
+                    yield Summary(metric.name, analysis, *about, name, value, missing, n, *ends)
+
+
+def detectors() -> Iterator[UnitDetector]:
+    """Nine units of every network, most of them for the most common finding with boxes."""
+    for model in models():
+        for place in range(round(level("controlled_detectors", MODEL, model["strategy"], 0.1))):
+            name, iou = CLASSES[place // 6], 0.21 - 0.01 * place
+            yield UnitDetector("detectors", model["id"], model["strategy"], 37 * place + 5, name, iou, 0.001 * (place + 1))
 
 
 def effect(row: Comparison) -> Linear | None:
@@ -120,7 +127,7 @@ def contrasts(random: np.random.Generator) -> Iterator[Comparison]:
     for analysis, attribution, metrics in work():
         for strategy in STRATEGIES[1:]:
             for metric in metrics:
-                if metric.statistic in ("none", "elsewhere") or metric.name.endswith("_chance"):
+                if metric.statistic in ("none", "elsewhere") or metric.name.endswith(("_chance", "_others")):
                     continue
                 for name in wholes(analysis, metric) + CLASSES:
                     n = (BOXES if analysis != "performance" else {}).get(name, IMAGES if analysis == "performance" else 684)
@@ -157,12 +164,12 @@ def contrasts(random: np.random.Generator) -> Iterator[Comparison]:
 def work() -> list[tuple[str, str | None, tuple[Metric, ...]]]:
     return [
         ("performance", None, Performance.metrics), ("alignment", "cam", Alignment.metrics), ("alignment", "gradcam", Alignment.metrics),
-        ("dissection", None, CONCEPTS),
+        ("dissection", None, Dissection.metrics), ("detectors", None, Detectors.metrics),
     ]  # fmt: skip
 
 
 def wholes(analysis: str, metric: Metric) -> tuple[str, ...]:
-    return (IMAGE,) if analysis == "dissection" else (MACRO,)
+    return (IMAGE,) if analysis == "dissection" and metric.per_case else (MACRO,)
 
 
 def failed(model: str, attribution: str | None) -> bool:
@@ -186,7 +193,7 @@ def evidence() -> Evidence:
             "title": "Class imbalance and learned features in chest radiographs", "reference": "bce", "seed": 0, "batch": 16, "device": "cpu",
             "attributions": [{"use": "cam", "options": {}}, {"use": "gradcam", "options": {}}],
             "analyses": [{"use": "performance", "options": {}}, {"use": "alignment", "options": {"hard": None}},
-                         {"use": "dissection", "options": {"quantile": 0.04}}],
+                         {"use": "dissection", "options": {"quantile": 0.04}}, {"use": "detectors", "options": {"quantile": 0.01}}],
             "claims": CLAIMS, "gates": {"written": [gate.written() for gate in GATES], "afterwards": False},
             "limited": {"used": 2803, "available": 25596}, "report": {"formats": ["html", "pdf"], "images": True}, "plugins": [], "tool": "0.1.0",
         },
@@ -202,6 +209,7 @@ def evidence() -> Evidence:
         metrics={metric.name: asdict(metric) for _, _, metrics in work() for metric in metrics},
         summaries=tuple(summaries(random)),
         comparisons=found,
+        detectors=tuple(detectors()),
         findings=(
             Finding("alarm", f"The analysis alignment with gradcam failed for focal-1: {wrong}."),
             *(results(found)),

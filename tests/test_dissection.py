@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -20,6 +21,10 @@ from auditor import Box, ConfigError, Sample
 from auditor.batch import Batch, View
 from auditor.bilinear import steps
 from auditor.concepts import count_concepts
+from auditor.elsewhere import Elsewhere
+from auditor.statistics import estimates
+from auditor.statistics.estimates import Columns
+from auditor.statistics.rows import MACRO, Cohort, Values
 
 CLASSES = ("Mass", "Nodule", "Effusion")
 Array = np.ndarray[Any, Any]
@@ -245,31 +250,41 @@ def boxed_samples(count: int, seed: int = 0) -> list[Sample]:
 def views(
     analysis: Dissection, samples: list[Sample], maps: Array, size: tuple[int, int], batch: int, tallies: Any, needs: Any
 ) -> list[View]:
-    found = []
+    found, boxed = [], Elsewhere(samples, CLASSES)
     for first in range(0, len(samples), batch):
         part = slice(first, first + batch)
-        one = Batch(samples[part], CLASSES, size=size, features=torch.from_numpy(maps[part]), seed=11)
+        features = torch.from_numpy(maps[part])
+        one = Batch(samples[part], CLASSES, size=size, features=features, seed=11, elsewhere=boxed)
         cases, _ = one.cases(needs)
         if cases:
             found.append(one.view(needs, cases, None, tallies))
     return found
 
 
+Rows = dict[tuple[str, int], dict[str, Any]]
+
+
 def dissect(
     analysis: Dissection, samples: list[Sample], maps: Array, size: tuple[int, int] = (48, 48), batch: int = 16
-) -> tuple[dict[tuple[str, int], dict[str, float]], dict[str, float]]:
-    """({(image, class): values}, per model) by two looks, as a pass takes them."""
+) -> tuple[Rows, dict[str, float]]:
+    """({(image, class): values}, per model) by two looks, as a pass takes them; what was found in the boxes of others by image."""
     tallies = analysis.tallies()
     for tally in tallies.values():
         if hasattr(tally, "expected_images"):
             tally.expected_images = len(samples)
     for view in views(analysis, samples, maps, size, batch, tallies, analysis.observes):
         analysis.observe(tallies, view)
-    rows = {}
+    rows: Rows = {}
+    boxed = [[samples[number].id for number in of] for of in Elsewhere(samples, CLASSES).cases]
     for view in views(analysis, samples, maps, size, batch, tallies, analysis.needs):
         values = analysis.measure(view)
         for p, (image, target) in enumerate(zip(view.cases.image.tolist(), view.cases.target.tolist(), strict=True)):
-            rows[view.samples[image].id, target] = {name: float(each[p]) for name, each in values.items()}
+            rows[view.samples[image].id, target] = {
+                name: {who: count for who, count in zip(boxed[target], each[p].tolist(), strict=True) if count == count}
+                if name.endswith("elsewhere") and target >= 0
+                else float(np.sum(each[p]))
+                for name, each in values.items()
+            }
     return rows, dict(analysis.summarise(tallies))
 
 
@@ -314,11 +329,12 @@ def test_counts_are_bit_equal_for_any_batch_size_and_order() -> None:
 def test_a_dead_network_holds_no_concepts() -> None:
     samples, maps = boxed_samples(5), np.zeros((5, 32, 7, 7), np.float32)
     rows, model = dissect(Dissection(), samples, maps)
-    assert {value for row in rows.values() for value in row.values()} == {0.0}
-    assert model == {"dead_channels": 32, "active_fraction": 0}
+    assert {value for row in rows.values() for value in row.values() if isinstance(value, float)} == {0.0}
+    dead = {"active_channels": 0, "inactive_channels": 32, "dead_channels": 32}
+    assert model == dead | {"active_fraction": 0}
     rows, model = dissect(Dissection(ties="ge"), samples, maps)
     assert all(row["unique_concepts"] == 32 for row in rows.values())
-    assert model == {"dead_channels": 32, "active_fraction": 1}
+    assert model == dead | {"active_fraction": 1}
 
 
 def one_channel(values: Array) -> Array:
@@ -372,7 +388,7 @@ def test_the_preset_is_nothing_but_its_options() -> None:
     resolved = Dissection(preset="imba-explain", batch=128).resolved()
     assert resolved == Dissection(
         tau_scope="batch", quantile_on="upsampled", crop_before_label=True, count_holes=True, ties="ge",
-        per_class_region="union", unit="label", box_rounding="trunc", batch=128,
+        per_class_region="union", unit="label", box_rounding="trunc", batch=128, others=0,
     )  # fmt: skip
 
 
@@ -410,12 +426,193 @@ def test_chance_is_the_count_in_boxes_of_the_same_size_elsewhere() -> None:
         assert row["unique_chance"] == row["unique_concepts"]
 
 
+# Against the boxes of other patients
+
+
+def test_counts_in_the_boxes_of_other_patients_equal_the_plain_twin() -> None:
+    samples, maps, size = boxed_samples(30), smooth_maps(30, 9, (7, 6)), (48, 40)
+    rows, _ = dissect(Dissection(quantile=0.05, others=3), samples, maps, size)
+    limits, place = quantiles(maps, 0.05), {each.id: number for number, each in enumerate(samples)}
+    met = 0
+    for (name, target), row in rows.items():
+        for other in row["disjoint_elsewhere"] if target >= 0 else ():
+            boxes = [box for box in samples[place[other]].boxes if box.label == CLASSES[target]]
+            disjoint, unique = twin_counts(maps, limits, np.array([place[name]]), region_of(boxes, size)[None])
+            assert row["disjoint_elsewhere"][other] == disjoint[0]
+            assert row["unique_elsewhere"][other] == unique[0]
+            met += 1
+    assert met == 3 * sum(target >= 0 for _, target in rows)
+
+
+@given(st.integers(2, 60), st.integers(1, 9))
+@settings(deadline=None, max_examples=40)
+def test_every_case_meets_and_is_met_by_equally_many_others(count: int, others: int) -> None:
+    samples = [sample(number, (Box("Mass", 0, 0, 0.5, 0.5),)) for number in range(count)]
+    boxed = Elsewhere(samples, CLASSES)
+    met = [boxed.few(each, 0, others) for each in samples]
+    assert {len(places) for places in met} == {min(others, count - 1)}
+    assert set(np.bincount(np.concatenate(met), minlength=count).tolist()) == {min(others, count - 1)}
+    assert all(number not in places and len(set(places)) == len(places) for number, places in enumerate(met))
+
+
+def test_a_case_meets_no_box_of_its_own_patient_and_no_class_meets_another() -> None:
+    samples = [replace(one, patient=f"patient{number // 3}") for number, one in enumerate(boxed_samples(60))]
+    boxed = Elsewhere(samples, CLASSES)
+    for each in samples:
+        for target, name in enumerate(CLASSES):
+            met = [samples[boxed.cases[target][place]] for place in boxed.few(each, target, 8)]
+            assert all(other.patient != each.patient for other in met)
+            assert all(name in {box.label for box in other.boxes} for other in met)
+
+
+def test_without_others_nothing_is_measured_in_their_boxes() -> None:
+    rows, _ = dissect(Dissection(others=0), boxed_samples(4), smooth_maps(4, 4, (7, 7)))
+    assert not [name for row in rows.values() for name in row if name.endswith("elsewhere")]
+
+
+def columns_of(samples: list[Sample], maps: Array, options: dict[str, Any]) -> tuple[Columns, Cohort]:
+    """What a run would hand to statistics, from an analysis of these maps."""
+    rows, whole = dissect(Dissection(**options), samples, maps)
+    place, boxed = {each.id: number for number, each in enumerate(samples)}, Elsewhere(samples, CLASSES).cases
+    cases = [(place[name], target, row) for (name, target), row in rows.items()]
+    number, target = np.array([case[:2] for case in cases]).T
+    values = {
+        name: Values(number, target, np.array([row[name] for _, _, row in cases]))
+        for name in ("disjoint_concepts", "unique_concepts")
+    }
+    elsewhere = {
+        name: {
+            (image, of): np.array([row[name].get(samples[other].id, np.nan) for other in boxed[of]])
+            for image, of, row in cases
+            if of >= 0
+        }
+        for name in ("disjoint_elsewhere", "unique_elsewhere")
+    }
+    labels = np.array([each.labels for each in samples], np.int8)
+    return Columns(values, elsewhere, whole), Cohort(CLASSES, np.arange(len(samples)), labels, boxed=boxed)
+
+
+def found_of(network: Columns, cohort: Cohort, class_name: str = MACRO) -> dict[str, dict[str, Any]]:
+    """The rows of one class of every number that is held against the boxes of others."""
+    return {
+        metric.name: next(row for row in estimates.levels(metric, network, cohort) if row["class_name"] == class_name)
+        for metric in Dissection.metrics
+        if estimates.handles(metric)
+    }
+
+
+def test_worked_example_of_excess_and_lift_of_three_patients() -> None:
+    """Each patient has a box in a corner of its own, and a channel that fires there. One more channel fires in the first corner
+    on every film, and one in all three corners. So the own boxes hold 3, 2 and 2 concepts, and the six pairs of different
+    patients 1, 1, 2, 1, 2, 1: 7/3 against 4/3, an excess of 1, a lift of log 7/4, and a fifth of 1 per channel.
+    """
+    corners = [(0, 0), (3, 3), (0, 3)]
+    maps = np.full((3, 5, 4, 4), 0.5, np.float32)
+    for number, (y, x) in enumerate(corners):
+        maps[number, number, y, x] = 1.0
+        maps[:, 4, y, x] = 1.0
+    maps[:, 3, 0, 0] = 1.0
+    samples = [sample(n, (Box("Mass", x / 4, y / 4, x / 4 + 0.25, y / 4 + 0.25),)) for n, (y, x) in enumerate(corners)]
+    found = found_of(*columns_of(samples, maps, {"quantile": 0.2}), "Mass")
+    assert found["disjoint_others"]["value"] == pytest.approx(4 / 3)
+    assert found["disjoint_excess"]["value"] == pytest.approx(1)
+    assert found["disjoint_excess"]["n"] == found["disjoint_excess"]["n_patients"] == 3
+    assert found["disjoint_lift"]["value"] == pytest.approx(np.log(7 / 4))
+    assert found["disjoint_excess_per_channel"]["value"] == pytest.approx(1 / 5)
+
+
+def noise_maps(seed: int, patients: int, channels: int) -> tuple[list[Sample], Array]:
+    """A box somewhere on every film, and smooth noise that knows nothing of it in every channel."""
+    random = np.random.default_rng(seed)
+    samples = []
+    for number in range(patients):
+        left, top = random.integers(0, 11, 2)
+        samples.append(sample(number, (Box("Mass", left / 14, top / 14, (left + 3) / 14, (top + 3) / 14),)))
+    return samples, smooth_maps(patients, channels, (14, 14), seed)
+
+
+def strips(seed: int, patients: int, firing: int) -> tuple[list[Sample], Array]:
+    """Films of seven upright strips: each of 32 channels is bright in one of them, the box is one of them, and the first `firing`
+    channels are bright in the box's.
+    """
+    random = np.random.default_rng(seed)
+    boxed, bright = random.integers(0, 7, patients), random.integers(0, 7, (patients, 32))
+    bright[:, :firing] = boxed[:, None]
+    maps = np.full((patients, 32, 3, 21), 0.5, np.float32)
+    np.put_along_axis(maps, (3 * bright + 1)[:, :, None, None].repeat(3, 2), 1.0, 3)
+    samples = [sample(n, (Box("Mass", strip / 7, 0, (strip + 1) / 7, 1),)) for n, strip in enumerate(boxed)]
+    return samples, maps
+
+
+def test_four_of_32_channels_that_fire_in_the_box_lift_the_counts_by_as_much_as_was_planted() -> None:
+    """A seventh of the channels is bright in any box by chance: 32/7. In the own box the four are too: 4 + 28/7 = 8, so an excess of
+    24/7 and a lift of log 7/4, .56.
+    """
+    found = found_of(*columns_of(*strips(1, 210, 4), {"quantile": 0.05}))
+    for name in ("disjoint", "unique"):
+        assert found[f"{name}_others"]["value"] == pytest.approx(32 / 7, abs=0.15)
+        assert found[f"{name}_excess"]["value"] == pytest.approx(24 / 7, abs=0.2)
+        assert found[f"{name}_lift"]["value"] == pytest.approx(np.log(7 / 4), abs=0.05)
+        assert found[f"{name}_lift"]["low"] < np.log(7 / 4) < found[f"{name}_lift"]["high"]
+        assert found[f"{name}_lift"]["low"] > 0.4
+        assert found[f"{name}_excess_per_channel"]["value"] == pytest.approx(found[f"{name}_excess"]["value"] / 32)
+
+
+def test_maps_that_know_nothing_of_the_box_have_no_excess_and_no_lift() -> None:
+    found = found_of(*columns_of(*noise_maps(2, 70, 32), {}))
+    for name in ("disjoint", "unique"):
+        assert found[f"{name}_others"]["value"] > 1
+        for number in ("excess", "lift", "excess_per_channel"):
+            row = found[f"{name}_{number}"]
+            assert row["low"] < 0 < row["high"]
+
+
+def test_a_dead_network_has_an_excess_of_nothing_and_no_lift() -> None:
+    samples, _ = noise_maps(3, 20, 4)
+    found = found_of(*columns_of(samples, np.zeros((20, 4, 14, 14), np.float32), {}), "Mass")
+    assert (found["disjoint_excess"]["value"], found["disjoint_excess"]["low"], found["disjoint_excess"]["high"]) == (0, 0, 0)
+    assert found["disjoint_lift"]["value"] is None
+    assert found["disjoint_lift"]["missing"].startswith("not estimable: nothing")
+    assert found["disjoint_excess_per_channel"]["missing"] == "not estimable: no active_channels"
+
+
+# Inactive channels
+
+
+def sparse_channels() -> Array:
+    """Four channels over 10 images of 100 values: lively, silent but for 5 values, never above 0, dead."""
+    random = np.random.default_rng(0)
+    maps = np.zeros((10, 4, 10, 10), np.float32)
+    maps[:, 0], maps[:, 2] = random.random((10, 10, 10)), -random.random((10, 10, 10))
+    maps[0, 1].flat[:5] = [1, 2, 3, 4, 5]
+    return maps
+
+
+def test_channels_that_are_hardly_ever_on_are_told_and_left_out_if_asked() -> None:
+    samples = [sample(number, (Box("Mass", 0, 0, 1, 1),)) for number in range(10)]
+    counted, model = dissect(Dissection(), samples, sparse_channels(), (10, 10))
+    assert (model["active_channels"], model["inactive_channels"], model["dead_channels"]) == (1, 3, 1)
+    without, again = dissect(Dissection(inactive="excluded"), samples, sparse_channels(), (10, 10))
+    assert again == model
+    assert counted["image000", 0]["unique_concepts"] > without["image000", 0]["unique_concepts"]
+    assert without == dissect(Dissection(), samples, sparse_channels()[:, :1], (10, 10))[0]
+
+
+def test_thresholds_per_batch_tell_the_same_inactive_channels() -> None:
+    samples = [sample(number, (Box("Mass", 0, 0, 1, 1),)) for number in range(10)]
+    for options in ({"tau_scope": "batch", "batch": 10}, {"quantile_on": "upsampled"}):
+        _, model = dissect(Dissection(**options), samples, sparse_channels(), (10, 10))  # type: ignore[arg-type]
+        assert (model["active_channels"], model["inactive_channels"]) == (1, 3)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"quantile": 1.0}, "quantile: 1.0 is not between 0 and 1"),
         ({"draws": 0}, "draws: 0 is not 1 or more"),
         ({"batch": 0}, "batch: 0 is not 1 or more"),
+        ({"others": -1}, "others: -1 is not 0 or more"),
+        ({"per_class_region": "union"}, "with per_class_region: union add others: 0"),
         ({"preset": "imba-explain", "quantile_reference": "all"}, "use quantile_reference: annotated"),
         (
             {"preset": "imba-explain", "unit": "label", "per_class_region": "union", "tau_scope": "batch", "batch": 0},
@@ -431,4 +628,4 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: st
 
 def test_every_declared_metric_is_returned() -> None:
     rows, model = dissect(Dissection(), boxed_samples(3), smooth_maps(3, 4, (7, 7)))
-    assert {name for row in rows.values() for name in row} | set(model) == {metric.name for metric in Dissection.metrics}
+    assert {name for row in rows.values() for name in row} | set(model) == {m.name for m in Dissection.metrics if m.per_case}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from auditor.boxes import Edges, pixel_edges
 from auditor.dataset import Box
 from auditor.placement import placed, regions
 from auditor.statistics.influence import Influence, averaged, difference, interval
-from auditor.statistics.permuted import NO_OTHER, NOTHING_TO_GAIN, permuted
+from auditor.statistics.permuted import NO_OTHER, NOTHING_THERE, NOTHING_TO_GAIN, permuted
 
 Array = npt.NDArray[np.float64]
 
@@ -27,8 +28,10 @@ def twin(statistic: str, own: Array, crossed: Array, patient: list[int], columns
     """The definition, pair by pair."""
     pairs = [crossed[i, j] for i in range(len(own)) for j in range(crossed.shape[1]) if patient[i] != columns[j]]
     elsewhere = float(np.mean([score for score in pairs if not np.isnan(score)]))
-    excess = float(np.mean(own)) - elsewhere
-    return excess if statistic == "excess" else excess / (1 - elsewhere)
+    mean = float(np.mean(own))
+    excess = mean - elsewhere
+    known = {"excess": excess, "kappa": excess / (1 - elsewhere), "others": elsewhere}
+    return known[statistic] if statistic in known else float(np.log(mean / elsewhere))
 
 
 def twin_influence(statistic: str, own: Array, crossed: Array, patient: list[int], columns: list[int]) -> Array:
@@ -42,14 +45,15 @@ def twin_influence(statistic: str, own: Array, crossed: Array, patient: list[int
     return np.sqrt((len(left) - 1) / len(left)) * (np.mean(left) - np.array(left))
 
 
-@pytest.mark.parametrize("statistic", ["excess", "kappa"])
+@pytest.mark.parametrize("statistic", ["excess", "kappa", "lift", "others"])
 @given(st.integers(0, 2**31), st.integers(3, 9), st.integers(3, 12))
 @settings(deadline=None, max_examples=40)
 def test_value_and_influence_equal_leaving_out_patients_one_by_one(statistic: str, seed: int, cases: int, boxes: int) -> None:
     random = np.random.default_rng(seed)
     patient = [0, 1, 2, *random.integers(0, 5, cases - 3).tolist()]
     columns = [3, 4, 0, *random.integers(0, 7, boxes - 3).tolist()]
-    own, crossed = random.uniform(-0.5, 1, cases), random.uniform(-0.5, 0.9, (cases, boxes))
+    low = 0.1 if statistic == "lift" else -0.5
+    own, crossed = random.uniform(low, 1, cases), random.uniform(low, 0.9, (cases, boxes))
     crossed[0, 1] = np.nan
     found = permuted(statistic, own, crossed, np.array(patient), np.array(columns))  # type: ignore[arg-type]
     assert isinstance(found, Influence)
@@ -81,6 +85,13 @@ def test_where_every_box_is_hit_there_is_nothing_to_gain_and_no_number() -> None
     hit[0, 1] = 0.0  # without patient 0 or 1 nothing would be left to gain
     assert permuted("kappa", np.ones(4), hit, np.arange(4), np.arange(4)) == NOTHING_TO_GAIN
     assert isinstance(permuted("excess", np.ones(4), hit, np.arange(4), np.arange(4)), Influence)
+
+
+def test_there_is_no_lift_where_one_patient_holds_all_there_is() -> None:
+    patient = np.arange(4)
+    assert permuted("lift", np.array([0.0, 0, 0, 2]), np.ones((4, 4)), patient, patient) == NOTHING_THERE
+    assert permuted("lift", np.ones(4), np.eye(4), patient, patient) == NOTHING_THERE
+    assert isinstance(permuted("lift", np.ones(4), np.ones((4, 4)), patient, patient), Influence)
 
 
 def test_influences_of_one_patient_add_up_before_they_are_squared() -> None:
@@ -223,3 +234,53 @@ REPEATS = 400
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltrate", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
 )  # fmt: skip
+
+
+# Concept counts: a few boxes of other patients per case
+
+
+def counts_of(random: np.random.Generator, cases: int, others: int, lift: float) -> tuple[Array, Array]:
+    """Counts in the own box and in `others` equally spaced others: lively films, large boxes, and chance; NaN where not counted."""
+    lively, large = np.exp(0.5 * random.normal(size=cases)), np.exp(0.5 * random.normal(size=cases))
+
+    def draw(rate: Array) -> Array:
+        return np.asarray(random.poisson(rate * random.gamma(2, 0.5, rate.shape)), np.float64)
+
+    crossed, each = np.full((cases, cases), np.nan), np.arange(cases)
+    for step in range(1, others + 1):
+        box = (each + cases * step // (others + 1)) % cases
+        crossed[each, box] = draw(3 * lively * large[box])
+    return draw(3 * lively * large * np.exp(lift)), crossed
+
+
+@pytest.mark.parametrize("repeats", [pytest.param(300, id="seconds"), pytest.param(3000, id="nightly", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("lift", "cases"), [(0.0, 80), (0.56, 80), (0.0, 150)])
+def test_a_few_boxes_per_case_give_intervals_of_excess_and_lift_that_cover(lift: float, cases: int, repeats: int) -> None:
+    """At no lift one less the coverage is the size of the test; 8 others per case as in the dissection."""
+    random = np.random.default_rng(17)
+    truth = {"excess": 3 * np.exp(0.25) * (np.exp(lift) - 1), "lift": lift}
+    covered, found = dict.fromkeys(truth, 0), {name: [] for name in truth}
+    for _ in range(repeats):
+        own, crossed = counts_of(random, cases, 8, lift)
+        for name, value in truth.items():
+            one = permuted(name, own, crossed, np.arange(cases), np.arange(cases))  # type: ignore[arg-type]
+            assert isinstance(one, Influence)
+            low, high = interval(one)
+            covered[name] += low <= value <= high
+            found[name].append(one.value)
+    noise = 2 * np.sqrt(0.05 * 0.95 / repeats)
+    for name, value in truth.items():
+        sys.stdout.write(f"  {name}: coverage {covered[name] / repeats:.3f} bias {np.mean(found[name]) - value:+.4f}")
+        assert 0.93 - noise <= covered[name] / repeats <= 0.98 + noise
+        assert abs(np.mean(found[name]) - value) < 4 * np.std(found[name]) / np.sqrt(repeats) + 0.01
+
+
+def test_what_makes_a_film_lively_or_a_box_large_cancels_exactly_when_all_are_used_equally_often() -> None:
+    lively, large = np.random.default_rng(3).random((2, 27))
+    crossed, each = np.full((27, 27), np.nan), np.arange(27)
+    for step in range(1, 9):
+        box = (each + 3 * step) % 27
+        crossed[each, box] = lively + large[box]
+    found = permuted("excess", lively + large + 1.0, crossed, each, each)
+    assert isinstance(found, Influence)
+    assert found.value == pytest.approx(1.0)

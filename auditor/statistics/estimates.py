@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from .calibrated import STATISTICS, Scored, bins, calibration, recalibrated, sig
 from .effect import LEVEL, Crossed, Linear
 from .influence import Floats, Influence, Integers, averaged, difference, interval
 from .pairing import NO_CASE, NO_CLASS
-from .permuted import permuted
+from .permuted import PERMUTED, Permuted, permuted
 from .rows import MACRO, Cohort, Values
 from .seeds import crossed, side_of
 
@@ -30,20 +30,26 @@ CURVE_BINS = 10
 _NOBODY = Scored(np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
 Case = tuple[int, int]
 Found = dict[int, Influence | str]
-PERMUTED = ("excess", "kappa")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What one network left of one analysis: a value per case by metric, and a row of scores per case with other boxes."""
+    """What one network left of one analysis: a value per case by metric, a row of scores per case with other boxes, and the
+    numbers of the network as a whole."""
 
     values: Mapping[str, Values]
     elsewhere: Mapping[str, Mapping[Case, npt.NDArray[np.floating[Any]]]]
+    whole: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def handles(metric: Metric) -> bool:
     """Whether the numbers of this metric are made here."""
     return metric.statistic in PERMUTED or metric.statistic in STATISTICS
+
+
+def measured(metric: Metric, network: Columns) -> bool:
+    """Whether this network left what the metric is made of."""
+    return metric.of in network.values and (metric.statistic not in PERMUTED or metric.against in network.elsewhere)
 
 
 def levels(metric: Metric, network: Columns, cohort: Cohort) -> list[dict[str, Any]]:
@@ -132,7 +138,13 @@ def _permuted(metric: Metric, network: Columns, cohort: Cohort, number: int, sam
     rows = network.elsewhere[metric.against]
     crossed = np.array([rows[sample, number] for sample in samples.tolist()], np.float64)[:, columns >= 0]
     whose = cohort.patients[samples], cohort.patients[columns[columns >= 0]]
-    return permuted("excess" if metric.statistic == "excess" else "kappa", own, crossed, *whose)
+    found = permuted(cast(Permuted, metric.statistic), own, crossed, *whose)
+    return found if isinstance(found, str) or not metric.per else _divided(found, network.whole.get(metric.per), metric.per)
+
+
+def _divided(part: Influence, by: float | None, name: str) -> Influence | str:
+    """A number per unit of a number of the whole network, which is taken as given."""
+    return part._replace(value=part.value / by, influence=part.influence / by) if by else f"not estimable: no {name}"
 
 
 def _calibrated(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:

@@ -102,6 +102,20 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class UnitDetector:
+    """A unit (channel of the audited layer, from 0) of one model that detects a class: its IoU with the boxes over the data set,
+    and its p-value adjusted for all units and classes of the model."""
+
+    analysis: str
+    model: str
+    strategy: str
+    unit: int
+    class_name: str
+    iou: float
+    p: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A strategy against the reference on one metric and class: strategy minus reference, with a 95 % interval.
 

@@ -13,6 +13,7 @@ from ._reading import (
     WHOLES,
     Chance,
     class_title,
+    counted,
     model_titles,
     ordered_classes,
     ordered_models,
@@ -51,7 +52,7 @@ class Block:
 
     def __init__(self, evidence: Evidence, metric: str, analysis: str, attribution: str | None) -> None:
         self.evidence, self.metric, self.attribution = evidence, metric, attribution
-        self.levels = [s for s in evidence.select(metric, analysis) if s.attribution == attribution]
+        self.levels = [counted(evidence, s) for s in evidence.select(metric, analysis) if s.attribution == attribution]
         self.contrasts = [c for c in evidence.contrasts(metric, analysis) if c.attribution == attribution]
         self.order = strategies(evidence)
         self.chance = Chance(evidence, metric)

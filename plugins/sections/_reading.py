@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from auditor import Evidence
 from auditor.drawing import figure
+
+if TYPE_CHECKING:
+    from auditor.statistics.rows import Summary
 
 WHOLES = {
     "(macro)": "Mean over classes", "(head)": "Common classes (head)", "(medium)": "Less common (medium)",
@@ -21,6 +25,17 @@ SPELT = {
     "iou": "IoU",
     "cbl": "CBL",
     "cbl excess": "CBL excess",
+    "disjoint lift": "Log lift of disjoint concepts",
+    "disjoint excess": "Excess of disjoint concepts",
+    "disjoint others": "In other patients' boxes",
+    "disjoint excess per channel": "Excess per active channel",
+    "unique lift": "Log lift of unique concepts",
+    "unique excess": "Excess of unique concepts",
+    "unique others": "In other patients' boxes",
+    "unique excess per channel": "Excess per active channel",
+    "published detectors by chance": "Published rule, by chance",
+    "published detectors": "Detectors by the published rule",
+    "controlled detectors by chance": "Controlled, by chance",
     "kappa loc": "κ localisation",
     "kappa auc": "κ of pixel AUC",
     "kappa pointing": "κ of the pointing game",
@@ -33,9 +48,11 @@ SPELT = {
     "brier": "Brier score",
     "probability": "Mean predicted probability",
 }
+COUNTED = ("channels", "units")
+"""Units of metrics that are whole numbers."""
 BLIND = "(blind)"
 """The strategy of rows that belong to no network: maps that never saw the image."""
-CONCEPTS = ("concept", "dissect", "channel", "unit", "active")
+CONCEPTS = ("concept", "dissect", "channel", "unit", "active", "detector")
 
 
 def title(name: str) -> str:
@@ -175,6 +192,15 @@ def bounds(metric: Mapping[str, Any]) -> str:
         (True, True): "unbounded",
     }[(low is None, high is None)]
     return f"{words}, {unit}" if unit else words
+
+
+def counted(evidence: Evidence, row: Summary) -> Summary:
+    """A number of channels or units without decimals; every other number as it is."""
+    if evidence.metrics.get(row.metric, {}).get("unit") not in COUNTED:
+        return row
+    ends = {name: value for name in ("value", "low", "high") if (value := getattr(row, name)) is not None}
+    whole: dict[str, Any] = {name: int(value) for name, value in ends.items() if float(value).is_integer()}
+    return replace(row, **whole)
 
 
 def chance_words(metric: Mapping[str, Any]) -> str:

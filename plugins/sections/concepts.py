@@ -8,38 +8,52 @@ from typing import Any
 from auditor import Evidence, Section, hookimpl
 
 from ._blocks import metric_block
+from ._concept_tables import DETECTORS, ONLY_HERE, channel_table, count_tables, detector_table, lift_chart, named_units
 from ._reading import analyses, metric_names
+
+LAST = ("concepts", "excess", "lift")
+"""Of each count the lift comes first, then the excess, then the raw count."""
 
 
 class Concepts(Section):
-    """Dissection: concepts in the boxes, unique channels, active fraction, dead channels."""
+    """Dissection: concepts in the boxes beside chance, channels; detectors: units that respond to a class."""
 
     name = "concepts"
     title = "What the units encode"
-    template = "metrics.html"
+    template = "concepts.html"
     order = 50
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
-        """A block per metric, each with its dots against chance."""
+        """An overview of all networks, a block per metric with its classes, and the units that detect a class."""
         shown = analyses(evidence, "concepts")
-        blocks = [
-            metric_block(evidence, metric, name, chance_chart=True)
-            for name in shown
-            for metric in metric_names(evidence, name, None)
-        ]
-        return {
-            "plain": "How many separate patterns inside each network light up within the reference boxes, and how many would by chance?",
-            "empty": "No unit of any network was looked at in this audit; the section on gaps says why.",
-            "cautions": [
-                (
-                    "Counts grow with the width of the layer and with the share of pixels called active, and a box of any content collects "
-                    "some by chance. Only the distance to the chance level is evidence; no guideline asks for these numbers, so they are exploratory."
-                )
-            ]
-            if blocks
-            else [],
-            "parts": [{"title": None, "blocks": blocks}] if blocks else [],
-        }
+        return {"parts": [_part(evidence, name) for name in shown]}
+
+
+def _part(evidence: Evidence, analysis: str) -> dict[str, Any]:
+    """All of one analysis; what it did not measure is an empty list."""
+    measured = metric_names(evidence, analysis, None)
+    blocks = sorted((name for name in measured if name not in ONLY_HERE), key=_place)
+    detecting = any(name in DETECTORS for name in measured)
+    lift = None if detecting else lift_chart(evidence, analysis)
+    return {
+        "detecting": detecting,
+        "charts": [lift] if lift else [],
+        "tables": count_tables(evidence, analysis),
+        "channels": channel_table(evidence, analysis) if any(name in ONLY_HERE for name in measured) else None,
+        "detectors": detector_table(evidence, analysis) if detecting else None,
+        "units": named_units(evidence, analysis),
+        "blocks": [metric_block(evidence, name, analysis, chance_chart=_has_chance_chart(name)) for name in blocks],
+    }
+
+
+def _place(metric: str) -> tuple[int, str]:
+    number = metric.rsplit("_", 1)[-1]
+    return (-LAST.index(number) if number in LAST else 1, metric)
+
+
+def _has_chance_chart(metric: str) -> bool:
+    """A chart against chance, where the overview has none for it."""
+    return not metric.endswith(("_lift", "_excess"))
 
 
 @hookimpl

@@ -18,7 +18,10 @@ AVERAGING = {
     "number. Intervals from resampled patients, the same for both sides.",
     "kappa": "One number per class from every map held against every box of the class; then the plain mean over the classes that have a "
     "number. Intervals leave out one patient at a time, maps and boxes together.",
-    "excess": "As for kappa, without the division by what is left to gain.",
+    "excess": "As for kappa, without the division by what is left to gain; of concept counts, against a few boxes of other patients per case.",
+    "lift": "One number per class, the logarithm of a ratio of two means; then the plain mean over the classes that have a number. Intervals "
+    "leave out one patient at a time, own boxes and other patients' boxes together.",
+    "others": "Mean over pairs of an image and another patient's boxes of the class; then the plain mean over the classes that have a number.",
     "elsewhere": "Kept per case and box, and not averaged.",
     "none": "Kept per case and not averaged, or one number for the network as a whole.",
 }
@@ -27,6 +30,10 @@ CALIBRATED = (
     "Intervals treat patients as independent and take the fitted recalibration as given."
 )
 PITFALLS = {
+    "disjoint_lift": "A ratio of small counts is unsteady: read it beside the excess, and not where hardly anything is counted.",
+    "unique_lift": "A ratio of small counts is unsteady: read it beside the excess, and not where hardly anything is counted.",
+    "published_detectors": "Large boxes and common anatomy lift units over it that know nothing; read it against its chance level.",
+    "controlled_detectors": "Grows with the number of patients: a unit that is not found need not be blind.",
     "ece": "Never below 0 and larger with fewer images; read it against its chance level. Over- and underestimation both add to it.",
     "calibration_slope": "Says nothing about the level: a network can have slope 1 and expect every finding twice too often.",
     "brier": "Small for rare findings whatever the network says; compare only on the same images.",
