@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .findings import Finding as Finding
 from .findings import Gap as Gap
+from .sanity import Control as Control
 from .statistics.rows import Comparison, Curve, Summary
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Evidence:
     `audit`: title, reference, attributions, analyses, limit, report options, tool version. `dataset`: name, options, classes,
     counts per class, patients, notes. `models`: one mapping per model (id, strategy, seed, family, loader, classes,
     head, layers, preprocessing, digest, status, error). `metrics`: the Metric declarations by name.
-    `self_test`: {passed, of, failed}, or nothing where it was not taken.
+    `self_test`: {passed, of, failed}, or nothing where it was not taken. `controls`: a row per network, attribution and check
+    of the explanation method, none where audit.yaml turns them off.
     `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
     """
 
@@ -54,6 +56,7 @@ class Evidence:
     environment: Mapping[str, Any]
     self_test: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
+    controls: tuple[Control, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -85,6 +88,7 @@ class Evidence:
             "summaries": _rows(self.summaries),
             "comparisons": _rows(self.comparisons),
             "curves": _rows(self.curves),
+            "controls": _rows(self.controls),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "accounting": self.accounting,
@@ -110,6 +114,7 @@ class Evidence:
             environment=data["environment"],
             self_test=data.get("self_test", {}),
             curves=tuple(_curve(row) for row in data.get("curves", ())),
+            controls=tuple(Control(**row) for row in data.get("controls", ())),
             pictures=tuple(pictures),
         )
 

@@ -11,6 +11,7 @@ from auditor.heatmap import Panel, plate, scale_bar
 from ._blocks import metric_block
 from ._ladder import ONLY_HERE, ladder
 from ._reading import analyses, metric_names, model_titles, ordered_models, strategies, title
+from ._stamps import stamps
 
 ACROSS = 5
 
@@ -25,11 +26,12 @@ class WhereItLooks(Section):
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A part per attribution, a plate per case."""
-        shown = analyses(evidence, "where_it_looks")
+        shown, stamped = analyses(evidence, "where_it_looks"), stamps(evidence)
         used = dict.fromkeys(row.attribution for row in evidence.summaries if row.attribution)
         parts = [
             {
                 "title": f"Maps by {title(attribution)}",
+                "stamps": stamped.get(attribution, []),
                 "ladders": [found for name in shown if (found := ladder(evidence, name, attribution))],
                 "blocks": [
                     metric_block(evidence, metric, name, attribution)
@@ -44,6 +46,7 @@ class WhereItLooks(Section):
             "parts": parts,
             "cases": [case for number, picture in enumerate(evidence.pictures) for case in _plates(evidence, picture, number)],
             "bar": scale_bar(),
+            "controlled": bool(evidence.controls),
             "images": bool((evidence.audit.get("report") or {}).get("images", True)),
         }
 

@@ -1,0 +1,119 @@
+"""The controls as rows of the evidence: what the ledger holds, judged gate by gate, or why it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from . import gates
+from .control_pass import UNDRAWN
+from .controls import Due, due, gauge
+from .gates import Ruling
+from .ledger import Ledger
+from .levels import of_used
+from .plan import Plan, PlannedModel, Unit, label
+from .sanity import Control, Gate
+from .statistics.estimates import Columns, paired
+from .statistics.influence import Influence
+from .statistics.rows import Cohort
+
+GATES: tuple[Gate, ...] = ("model_randomisation", "wrong_class", "batch_independence", "repeat", "constant_input")
+SCORES_ONLY = "the model gives scores only, so there is no map."
+NO_BOX = "no image has a box."
+NO_GAUGE = "no analysis of this audit tells how well a map is localised; list alignment."
+NOTHING = "nothing was measured."
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is judged from: the plan, what was measured, which images count, and which units of work failed."""
+
+    plan: Plan
+    ledger: Ledger
+    used: npt.NDArray[np.bool_]
+    cohort: Cohort
+    failures: Mapping[str, str]
+
+    def rows(self) -> Iterator[Control]:
+        """A row per network, attribution and gate; none where audit.yaml turns the controls off."""
+        for model in self.plan.models if self.plan.config.controls else ():
+            looks = due(self.plan, model)
+            for number, attribution in enumerate(self.plan.attributions):
+                about = (model.id, model.loader.strategy, model.family, str(label(attribution)))
+                found = self._look(model, looks[number]) if looks else self._none(model)
+                for gate in GATES:
+                    ruling = found[gate]
+                    yield Control(*about, gate, ruling.outcome, ruling.says, ruling.numbers, ruling.n)
+
+    def _none(self, model: PlannedModel) -> dict[Gate, Ruling]:
+        why = Ruling("not estimable", NO_BOX) if model.looked_into else Ruling("not applicable", SCORES_ONLY)
+        return dict.fromkeys(GATES, why)
+
+    def _look(self, model: PlannedModel, item: Due) -> dict[Gate, Ruling]:
+        mine = [unit for unit in self.plan.units_of(model.id) if unit.attribution is item.attribution]
+        if lost := [unit.name for unit in mine if unit.key in self.failures]:
+            return dict.fromkeys(GATES, Ruling("not estimable", f"{lost[0]} failed with it, see there."))
+        return {
+            "model_randomisation": self._model_randomisation(item, mine),
+            "wrong_class": self._wrong_class(item, mine),
+            **self._probes(item),
+        }
+
+    def _model_randomisation(self, item: Due, mine: list[Unit]) -> Ruling:
+        if item.untrained is None:
+            return Ruling("not applicable", NO_GAUGE)
+        if broken := self._broken(item.untrained) or self._broken(item.probes):
+            return broken
+        alike = self.ledger.summary(item.probes.key).get("rank_correlation")
+        trained, untrained = self._pair(mine, item.untrained)
+        return gates.model_randomisation(trained, untrained, alike, self._margin())
+
+    def _wrong_class(self, item: Due, mine: list[Unit]) -> Ruling:
+        if item.another_class is None:
+            return Ruling("not applicable", NO_GAUGE)
+        if len(self.plan.classes) == 1:
+            return Ruling("not applicable", "the data have one class.")
+        if broken := self._broken(item.another_class):
+            return broken
+        return gates.wrong_class(*self._pair(mine, item.another_class), self._margin())
+
+    def _probes(self, item: Due) -> dict[Gate, Ruling]:
+        found = self.ledger.summary(item.probes.key)
+        broken = self._broken(item.probes) or (None if found.get("cases") else Ruling("not estimable", NOTHING))
+        if broken:
+            return dict.fromkeys(GATES[2:], broken)
+        cases = int(found["cases"] or 0)
+        return {
+            "batch_independence": gates.batch_independence(found["coupling"], self.plan.config.batch, cases),
+            "repeat": gates.repeat(found["repeat"], cases),
+            "constant_input": gates.constant_input(found["grey_finite"], found["grey_differs"], cases),
+        }
+
+    def _broken(self, unit: Unit) -> Ruling | None:
+        """A control that raised is one that failed, unless there was no untrained network to try it on."""
+        why = self.ledger.failures().get(unit.key)
+        if why is None:
+            return None
+        return Ruling("not estimable" if why.startswith(UNDRAWN) else "failed", f"{why.rstrip('.')}.")
+
+    def _pair(self, mine: list[Unit], control: Unit) -> tuple[Influence | str, Influence | str]:
+        """The mean over classes of the trained network and of its control, on the cases that both have."""
+        found = gauge(self.plan)
+        assert found is not None
+        analysis, metric = found
+        (unit,) = (unit for unit in mine if unit.analysis is analysis)
+        sides = [self._columns(unit.key), self._columns(control.key)]
+        if any(metric.of not in side.values for side in sides):
+            return NOTHING.rstrip("."), NOTHING.rstrip(".")
+        trained, other = paired(metric, sides, self.cohort)
+        return trained, other
+
+    def _columns(self, key: str) -> Columns:
+        return Columns(of_used(self.ledger.values(key), self.used), self.ledger.elsewhere(key))
+
+    def _margin(self) -> float:
+        found = gauge(self.plan)
+        return self.plan.config.claims.margins().get(found[1].name, 0.0) if found else 0.0
