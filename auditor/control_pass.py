@@ -1,15 +1,16 @@
 """Measuring the controls of the explanation methods, by the audit's own path; what they come to is judged by `gates`.
 
-A control is done once for the network, method and data that it depends on, and kept in the ledger. One network is loaded
-once: it is looked at as it was trained, then its weights are drawn again and it is looked at as it was before.
+A control is done once for the network, method and data that it depends on, and kept in the ledger. A network is loaded once:
+it is looked at as it was trained, then a copy of it with its weights drawn again.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from itertools import groupby
 
 import numpy as np
@@ -30,7 +31,8 @@ from .model import Preprocessing
 from .network import Cases, Network
 from .pixels import Pixels, PixelStore
 from .plan import Plan, PlannedModel, Unit, label
-from .probes import Probed, explainer, probe, rank_correlation
+from .probes import exchanged, explainer, rank_correlation, repeated, unlike_grey
+from .sanity import Gate
 from .untrained import forget_training
 
 log = logging.getLogger("auditor")
@@ -86,7 +88,7 @@ class _Controls:
 
     def owed(self, looks: list[Due]) -> set[str]:
         """The units that are not done; an untrained network is owed by its donor alone."""
-        units = [unit for item in looks for unit in (item.probes, item.another_class)]
+        units = [unit for item in looks for unit in (*item.probes.values(), item.another_class)]
         units += [item.untrained for item in looks if item.donor.id == self.model.id]
         return {unit.key for unit in units if unit is not None and not self.ledger.done(unit.key)}
 
@@ -94,20 +96,16 @@ class _Controls:
         """Everything owed: what asks for the trained network, then what asks for the untrained one."""
         owed = self.owed(looks)
         network = passes.open_network(self.plan, self.model, self.store)
-        probed: dict[str, tuple[Probed, Tensor]] = {}
+        maps: dict[str, Tensor] = {}
         for item in looks:
             if item.another_class is not None and item.another_class.key in owed:
                 self._guarded(item.another_class, partial(self._another_class, item, network))
-            if item.probes.key in owed:
-                self._guarded(item.probes, partial(self._probe, item, network, probed))
+            probes = {gate: unit for gate, unit in item.probes.items() if unit.key in owed}
+            if probes:
+                self._probe(item, probes, network, maps)
         drawn = [item.untrained for item in looks if item.untrained is not None and item.untrained.key in owed]
-        before = self._before_training(network, drawn)
-        if before is not None:
-            for unit in drawn:
-                self._guarded(unit, partial(self._untrained, unit, before))
-        for item in looks:
-            if item.probes.key in probed:
-                self._guarded(item.probes, partial(self._finish, item, before, *probed[item.probes.key]))
+        compared = [item for item in looks if item.probes["model_randomisation"].key in maps]
+        self._without_training(network, drawn, compared, maps)
 
     def _guarded(self, unit: Unit, step: Callable[[], None]) -> None:
         try:
@@ -118,18 +116,32 @@ class _Controls:
             log.error("a control failed for %s", self.model.id, exc_info=error)
             self.ledger.fail(unit.key, f"{type(error).__name__}: {error}")
 
-    def _before_training(self, network: Network, drawn: list[Unit]) -> Network | None:
+    def _without_training(self, network: Network, drawn: list[Unit], compared: list[Due], maps: Mapping[str, Tensor]) -> None:
+        """What an untrained network gives: the audit's own numbers, and maps to compare with the trained one's."""
+        before = self._drawn_again(network, [*drawn, *(item.probes["model_randomisation"] for item in compared)])
+        if before is None:
+            return
+        for unit in drawn:
+            self._guarded(unit, partial(self._untrained, unit, before))
+        for item in compared:
+            unit = item.probes["model_randomisation"]
+            self._guarded(unit, partial(self._compare, item, unit, before, maps[unit.key]))
+
+    def _drawn_again(self, network: Network, owed: list[Unit]) -> Network | None:
         """The same module with its weights drawn again, always on the CPU, so that they are the same on every device."""
         network.forget()
-        module = network.module.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        if not owed:
+            return None
         seed = int(digest(self.plan.config.seed, "untrained", self.model.family)[:15], 16)
         try:
+            # A copy: a loader may hand out one and the same module again.
+            module = copy.deepcopy(network.module).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
             return passes.open_network(self.plan, self.model, self.store, forget_training(module, seed))
         except (OutputError, OSError):
             raise
         except Exception as error:  # a layer is a stranger's code, and so is the way it is drawn
             log.error("%s: %s", UNDRAWN, self.model.id, exc_info=error)
-            for unit in drawn:
+            for unit in owed:
                 self.ledger.fail(unit.key, f"{UNDRAWN}: {type(error).__name__}: {error}")
             return None
 
@@ -152,22 +164,46 @@ class _Controls:
         found.gaps.clear()
         self.ledger.write(0, {unit.key: found}, {})
 
-    def _probe(self, item: Due, network: Network, probed: dict[str, tuple[Probed, Tensor]]) -> None:
+    def _probe(self, item: Due, probes: Mapping[Gate, Unit], network: Network, kept: dict[str, Tensor]) -> None:
+        """Explain one batch as it is, tampered with, again, and grey; each check stands or falls alone."""
         batch, cases = self._standing(network)
-        assert batch.images is not None
+        images = batch.images
+        assert images is not None
         explain = explainer(batch, item.attribution, cases)
-        probed[item.probes.key] = (probe(explain, batch.images, cases.image, self._grey(batch.images)), explain(batch.images))
+        made = cache(lambda: explain(images))
 
-    def _finish(self, item: Due, before: Network | None, found: Probed, maps: Tensor) -> None:
-        """Compare with the untrained network's maps, where there is one, and write everything down."""
-        alike = math.nan
-        if before is not None:
-            batch, cases = self._standing(before)
-            assert batch.images is not None
-            alike = rank_correlation(maps, explainer(batch, item.attribution, cases)(batch.images))
-        numbers = {**found._asdict(), "rank_correlation": alike}
-        self.ledger.finish(item.probes.key, {name: None if math.isnan(value) else value for name, value in numbers.items()})
-        self.ledger.write(0, {item.probes.key: Found({}, {}, [])}, {})
+        def grey() -> dict[str, float]:
+            return dict(zip(("finite", "differs"), unlike_grey(made(), explain, images, self._grey(images)), strict=True))
+
+        checks: dict[Gate, Callable[[], dict[str, float]]] = {
+            "batch_independence": lambda: {"difference": exchanged(made(), explain, images, cases.image)},
+            "repeat": lambda: {"difference": repeated(made(), explain, images)},
+            "constant_input": grey,
+        }
+        for gate, unit in probes.items():
+            if not len(cases.image):
+                self._finish(unit, dict, 0)
+            elif gate in checks:
+                self._guarded(unit, partial(self._finish, unit, checks[gate], len(cases.image)))
+            else:
+                self._guarded(unit, partial(self._keep, unit, made, kept))
+
+    def _keep(self, unit: Unit, made: Callable[[], Tensor], kept: dict[str, Tensor]) -> None:
+        """Keep the trained network's maps until the untrained one's are there."""
+        kept[unit.key] = made()
+
+    def _compare(self, item: Due, unit: Unit, before: Network, maps: Tensor) -> None:
+        """Whether the maps have the same order without training."""
+        batch, cases = self._standing(before)
+        assert batch.images is not None
+        explain, images = explainer(batch, item.attribution, cases), batch.images
+        self._finish(unit, lambda: {"rank_correlation": rank_correlation(maps, explain(images))}, len(maps))
+
+    def _finish(self, unit: Unit, check: Callable[[], dict[str, float]], cases: int) -> None:
+        """Write down what a check gives; what it has no number for is missing."""
+        numbers = {name: None if math.isnan(value) else value for name, value in check().items()}
+        self.ledger.finish(unit.key, {**numbers, "cases": float(cases)})
+        self.ledger.write(0, {unit.key: Found({}, {}, [])}, {})
 
     def _standing(self, network: Network) -> tuple[Batch, Cases]:
         """The first batch of the chosen images, and of each the first class that has a box."""

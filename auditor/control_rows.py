@@ -15,7 +15,7 @@ from .gates import Ruling
 from .ledger import Ledger
 from .levels import of_used
 from .plan import Plan, PlannedModel, Unit, label
-from .sanity import Control, Gate
+from .sanity import Control, Gate, Outcome
 from .statistics.estimates import Columns, paired
 from .statistics.influence import Influence
 from .statistics.rows import Cohort
@@ -24,6 +24,8 @@ GATES: tuple[Gate, ...] = ("model_randomisation", "wrong_class", "batch_independ
 SCORES_ONLY = "the model gives scores only, so there is no map."
 NO_BOX = "no image has a box."
 NO_GAUGE = "no analysis of this audit tells how well a map is localised; list alignment."
+ONE_CLASS = "the data have one class, and no other to exchange it for."
+NOT_REPEATED = "its maps differ from call to call, so what else moves them cannot be told."
 NOTHING = "nothing was measured."
 
 
@@ -65,32 +67,42 @@ class Told:
     def _model_randomisation(self, item: Due, mine: list[Unit]) -> Ruling:
         if item.untrained is None:
             return Ruling("not applicable", NO_GAUGE)
-        if broken := self._broken(item.untrained) or self._broken(item.probes):
+        if broken := self._broken(item.untrained):
             return broken
-        alike = self.ledger.summary(item.probes.key).get("rank_correlation")
+        alike = self.ledger.summary(item.probes["model_randomisation"].key).get("rank_correlation")
         trained, untrained = self._pair(mine, item.untrained)
         return gates.model_randomisation(trained, untrained, alike, self._margin())
 
     def _wrong_class(self, item: Due, mine: list[Unit]) -> Ruling:
         if item.another_class is None:
-            return Ruling("not applicable", NO_GAUGE)
-        if len(self.plan.classes) == 1:
-            return Ruling("not applicable", "the data have one class.")
+            return Ruling("not applicable", ONE_CLASS if gauge(self.plan) else NO_GAUGE)
         if broken := self._broken(item.another_class):
             return broken
         return gates.wrong_class(*self._pair(mine, item.another_class), self._margin())
 
     def _probes(self, item: Due) -> dict[Gate, Ruling]:
-        found = self.ledger.summary(item.probes.key)
-        broken = self._broken(item.probes) or (None if found.get("cases") else Ruling("not estimable", NOTHING))
-        if broken:
-            return dict.fromkeys(GATES[2:], broken)
-        cases = int(found["cases"] or 0)
-        return {
-            "batch_independence": gates.batch_independence(found["coupling"], self.plan.config.batch, cases),
-            "repeat": gates.repeat(found["repeat"], cases),
-            "constant_input": gates.constant_input(found["grey_finite"], found["grey_differs"], cases),
-        }
+        """The checks on one batch; where maps differ from call to call, what else moves them cannot be told."""
+        found = {gate: self._probe(item, gate) for gate in GATES[2:]}
+        if found["repeat"].outcome == "failed":
+            moved: list[tuple[Gate, Outcome]] = [("batch_independence", "failed"), ("constant_input", "passed")]
+            for gate, outcome in moved:
+                if found[gate].outcome == outcome and found[gate].numbers:
+                    found[gate] = found[gate]._replace(outcome="inconclusive", says=NOT_REPEATED)
+        return found
+
+    def _probe(self, item: Due, gate: Gate) -> Ruling:
+        """The ruling of a check on one batch."""
+        if broken := self._broken(item.probes[gate]):
+            return broken
+        found = self.ledger.summary(item.probes[gate].key)
+        cases = int(found.get("cases") or 0)
+        if cases and gate == "batch_independence":
+            return gates.batch_independence(found["difference"], self.plan.config.batch, cases)
+        if gate == "repeat" and (again := found.get("difference")) is not None:
+            return gates.repeat(again, cases)
+        if gate == "constant_input" and (finite := found.get("finite")) is not None:
+            return gates.constant_input(finite, found["differs"], cases)
+        return Ruling("not estimable", NOTHING)
 
     def _broken(self, unit: Unit) -> Ruling | None:
         """A control that raised is one that failed, unless there was no untrained network to try it on."""

@@ -7,6 +7,7 @@ with, over at most LIMIT of the images with boxes. `control_pass` measures them,
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +17,12 @@ from .attribution import Attribution
 from .identity import digest, identity
 from .metric import Metric
 from .plan import Plan, PlannedModel, Unit
+from .sanity import Gate
 
 LIMIT = 400
 """Images with boxes that the controls look at."""
+PROBED: tuple[Gate, ...] = ("model_randomisation", "batch_independence", "repeat", "constant_input")
+"""Checks that look at one batch of maps."""
 PROBES = 5
 """Batches that are explained to probe a method: as it is, exchanged, again, grey, and by the untrained network."""
 
@@ -31,13 +35,13 @@ class Given(Attribution):
 
 class Due(NamedTuple):
     """The controls of one attribution on one network. `untrained` stands for all networks of the same make; `donor` is the one
-    that it is drawn from. Without an analysis that tells where maps lie there are probes only."""
+    that it is drawn from. Without an analysis that tells where maps lie there are probes only; with one class there is no other."""
 
     attribution: Attribution
     donor: PlannedModel
     untrained: Unit | None
     another_class: Unit | None
-    probes: Unit
+    probes: Mapping[Gate, Unit]
 
 
 def gauge(plan: Plan) -> tuple[Analysis, Metric] | None:
@@ -60,7 +64,7 @@ def due(plan: Plan, model: PlannedModel) -> list[Due]:
 def _due(plan: Plan, model: PlannedModel, donor: PlannedModel, attribution: Attribution) -> Due:
     code = plan.registry.code_digest("attributions", attribution.name)
     about = (identity(attribution), code, plan.data_key, plan.config.batch, plan.config.seed, plan.device, LIMIT)
-    probes = Unit(digest("probes", model.identity, about), model.id, None, attribution)
+    probes = {gate: Unit(digest("probe", gate, model.identity, about), model.id, None, attribution) for gate in PROBED}
     if (by := gauge(plan)) is None:
         return Due(attribution, donor, None, None, probes)
     analysis = by[0]
@@ -69,7 +73,7 @@ def _due(plan: Plan, model: PlannedModel, donor: PlannedModel, attribution: Attr
         attribution,
         donor,
         Unit(digest("untrained", donor.identity, what), _called(plan, donor), analysis, attribution),
-        Unit(digest("another class", model.identity, what), model.id, analysis, Given()),
+        Unit(digest("another class", model.identity, what), model.id, analysis, Given()) if len(plan.classes) > 1 else None,
         probes,
     )
 

@@ -87,10 +87,8 @@ def batch_independence(coupling: float | None, batch: int, cases: int) -> Ruling
     return Ruling("passed", "Exchanging one image of a batch leaves the maps of the others as they are.", {"difference": coupling}, cases)  # fmt: skip
 
 
-def repeat(again: float | None, cases: int) -> Ruling:
+def repeat(again: float, cases: int) -> Ruling:
     """`again` is the largest difference between the maps of one batch and its maps the second time."""
-    if again is None:
-        return Ruling("not estimable", "no map was made.")
     if again > SAME:
         return Ruling(
             "failed", f"the same batch gives maps that differ by up to {_share(again)}.", {"difference": again}, cases
@@ -98,10 +96,10 @@ def repeat(again: float | None, cases: int) -> Ruling:
     return Ruling("passed", "The same batch gives the same maps again.", {"difference": again}, cases)
 
 
-def constant_input(finite: float | None, differs: float | None, cases: int) -> Ruling:
+def constant_input(finite: float, differs: float | None, cases: int) -> Ruling:
     """Shares: of the maps of a grey image that are finite, and of the maps of images that differ from the grey image's."""
     numbers = {"finite": finite, "differs": differs}
-    if finite is None or finite < 1:
+    if finite < 1:
         return Ruling("failed", "an even grey image gets maps that are not finite.", numbers, cases)
     if differs is None:
         return Ruling("not estimable", "every map is constant.", numbers, cases)

@@ -1,6 +1,6 @@
 """What one batch tells of an explanation method: does it repeat itself, does it mix images, does it look at the image at all?
 
-Everything is measured on the maps as the audit makes them: batches of one size, one case per image. Two maps differ by
+Maps are made as the audit makes them, in batches of one size, one case per image. Two maps differ by
 
     largest |a - b| / (largest |a| + largest |b|),
 
@@ -10,7 +10,6 @@ Everything is measured on the maps as the audit makes them: batches of one size,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,39 +28,34 @@ SAME = 1e-4
 """Maps that differ by no more are the same: what float32 and the order of sums can do."""
 
 
-class Probed(NamedTuple):
-    """`coupling`: the largest difference in the map of another image when image 0 is exchanged, NaN for a single image.
-    `repeat`: the largest difference when the same batch is explained again. `grey_finite`: share of maps of a grey image that
-    are finite. `grey_differs`: share of the maps with any structure that differ from the grey image's, NaN if none has any.
-    `cases`: how many maps were looked at."""
+def exchanged(maps: Tensor, explain: Explain, images: Tensor, rows: Tensor) -> float:
+    """The largest difference in the map of another image when image 0 is exchanged; NaN where there is no other.
 
-    coupling: float
-    repeat: float
-    grey_finite: float
-    grey_differs: float
-    cases: float
-
-
-def probe(explain: Explain, images: Tensor, rows: Tensor, grey: Tensor) -> Probed:
-    """`images` [B, C, H, W] as the audit batches them, `rows` [P] the image of each case, `grey` [C, H, W]."""
-    if not len(rows):
-        return Probed(np.nan, np.nan, np.nan, np.nan, 0)
-    maps = explain(images.clone())
-    exchanged = images.clone()
-    exchanged[0] = 1 - images[0].flip(-1)
+    `maps` [P, h, w] are those of `images` [B, C, H, W], `rows` [P] the image of each.
+    """
     others = (rows != 0).to(maps.device)
-    moved = differences(maps[others], explain(exchanged)[others])
-    again = differences(maps, explain(images.clone()))
+    if not others.any():
+        return np.nan
+    tampered = images.clone()
+    tampered[0] = 1 - images[0].flip(-1)
+    return float(differences(maps[others], explain(tampered)[others]).max())
+
+
+def repeated(maps: Tensor, explain: Explain, images: Tensor) -> float:
+    """The largest difference in a map when the same batch is explained again."""
+    return float(differences(maps, explain(images.clone())).max())
+
+
+def unlike_grey(maps: Tensor, explain: Explain, images: Tensor, grey: Tensor) -> tuple[float, float]:
+    """Of the maps of an even image [C, H, W] the share that is finite; of the other maps the share that differs from them.
+
+    Maps are scaled to 0..1 before they are compared, and constant ones are left out; NaN if all are constant.
+    """
     of_grey = explain(grey.expand_as(images).clone())
     shown = _scaled(maps)
-    apart = differences(shown, _scaled(of_grey))[shown.abs().amax((1, 2)).cpu().numpy() > 0]
-    return Probed(
-        coupling=float(moved.max()) if len(moved) else np.nan,
-        repeat=float(again.max()),
-        grey_finite=float(torch.isfinite(of_grey).all((1, 2)).double().mean()),
-        grey_differs=float((apart > SAME).mean()) if len(apart) else np.nan,
-        cases=float(len(maps)),
-    )
+    apart = differences(shown, _scaled(of_grey))[shown.amax((1, 2)).cpu().numpy() > 0]
+    finite = torch.isfinite(of_grey).all(2).all(1).double().mean()
+    return float(finite), float((apart > SAME).mean()) if len(apart) else np.nan
 
 
 def explainer(batch: Batch, attribution: Attribution, cases: Cases) -> Explain:
@@ -70,8 +64,6 @@ def explainer(batch: Batch, attribution: Attribution, cases: Cases) -> Explain:
     network = batch.network
 
     def explain(images: Tensor) -> Tensor:
-        if not len(cases.image):
-            return images.new_zeros((0, 1, 1))
         standing = Batch(batch.samples, batch.classes, network=network, images=network.laid_out(images), seed=batch.seed)
         return standing.maps(attribution, cases)
 
@@ -103,6 +95,6 @@ def rank_correlation(one: Tensor, other: Tensor) -> float:
 
 def _scaled(maps: Tensor) -> Tensor:
     """Each map from its least to its largest value, as 0..1; a constant map, and one that is not finite, become 0."""
-    finite = torch.where(torch.isfinite(maps).all((1, 2))[:, None, None], maps.double(), 0.0)
+    finite = torch.where(torch.isfinite(maps).all(2).all(1)[:, None, None], maps.double(), 0.0)
     least, most = finite.amin((1, 2), keepdim=True), finite.amax((1, 2), keepdim=True)
     return torch.where(most > least, (finite - least) / (most - least).clamp_min(1e-300), 0.0)

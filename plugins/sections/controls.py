@@ -8,7 +8,7 @@ from typing import Any
 from auditor import Control, Evidence, Section, hookimpl
 from auditor.drawing import key
 
-from ._reading import model_titles, ordered_models, strategies, title
+from ._reading import model_titles, ordered_models, spread, strategies, title
 from ._stamps import stamps
 
 CHECKS = {
@@ -54,8 +54,8 @@ class Controls(Section):
             "tables": [
                 table
                 for columns, caption, note in (
-                    (LOCALISED, "How well the maps are localised", "κ of the mean over classes with its 95 % interval over patients, on the same cases"),
-                    (PROBED, "What one batch tells", "Largest difference between two maps as a share of both, 0 being the same; and a share of maps"),
+                    (LOCALISED, "How well the maps are localised", "κ localisation, mean over classes, with its 95 % interval over patients, on the same cases (n)"),
+                    (PROBED, "What one batch tells", "Largest difference between two maps as a share of both, 0 being the same; and a share of maps (n)"),
                 )
                 if (table := _table(rows, columns, caption, note))
             ],
@@ -85,12 +85,16 @@ def _table(
     rows: Sequence[Mapping[str, Any]], columns: Mapping[str, tuple[str, str, str]], caption: str, note: str
 ) -> dict[str, Any] | None:
     lines = [
-        {"mark": row["mark"], "name": row["name"], "cells": [_cell(row["found"].get(gate), name) for _, gate, name in columns.values()]}
+        {"mark": row["mark"], "name": row["name"], "n": _cases(row["found"], columns), "cells": [_cell(row["found"].get(gate), name) for _, gate, name in columns.values()]}
         for row in rows
     ]  # fmt: skip
     if not any(cell["value"] is not None for line in lines for cell in line["cells"]):
         return None
     return {"caption": caption, "note": note, "columns": [heading for heading, _, _ in columns.values()], "rows": lines}
+
+
+def _cases(found: Mapping[str, Control], columns: Mapping[str, tuple[str, str, str]]) -> str:
+    return spread([found[gate].n for _, gate, _ in columns.values() if gate in found and found[gate].n])
 
 
 def _cell(control: Control | None, name: str) -> dict[str, Any]:
