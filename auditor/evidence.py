@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .findings import Finding as Finding
 from .findings import Gap as Gap
 from .sanity import Control as Control
+from .sanity import stamps
 from .statistics.rows import Comparison, Curve, Summary
 
 if TYPE_CHECKING:
@@ -76,6 +77,10 @@ class Evidence:
             for c in self.comparisons
             if metric in (None, c.metric) and analysis in (None, c.analysis) and class_name in (None, c.class_name)
         ]
+
+    def stamps(self) -> dict[str, list[str]]:
+        """{attribution: a sentence per sanity check that it failed}, for every section that shows its maps."""
+        return stamps(self.controls)
 
     def to_json(self) -> str:
         """results.json: sorted keys, no NaN; pictures stay in the run folder."""

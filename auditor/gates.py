@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .findings import rounded
 from .probes import SAME
 from .sanity import Outcome
 from .statistics.estimates import FEW
 from .statistics.influence import Influence, difference, interval, times
+from .wording import figure
 
 SHARE = 1 / 3
 """How much of a trained network's localisation an untrained one may have."""
@@ -37,9 +37,7 @@ def model_randomisation(trained: Number, untrained: Number, alike: float | None,
     """`trained` and `untrained` on the same cases; `alike` is the rank correlation of their maps, `margin` what is negligible."""
     numbers = {**_told("trained", trained), **_told("untrained", untrained), "rank_correlation": alike}
     if alike is not None and alike >= UNMOVED:
-        return Ruling(
-            "failed", f"the maps before and after training are the same (rank correlation {rounded(alike)}).", numbers
-        )
+        return Ruling("failed", f"the maps before and after training are the same (rank correlation {figure(alike)}).", numbers)
     if open_ := _nothing_to_lack(trained, untrained, margin, numbers):
         return open_
     assert isinstance(trained, Influence)
@@ -119,7 +117,7 @@ def _nothing_to_lack(trained: Number, control: Number, margin: float, numbers: M
             "not estimable", f"{len(trained.patient)} patients have boxes, and {FEW} are needed.", numbers, trained.cases
         )
     if interval(trained)[0] <= margin:
-        above = f"{rounded(margin)}, which is negligible" if margin else "0"
+        above = f"{margin:g}, which is negligible" if margin else "0"
         said = f"the trained network's own localisation is not shown to be above {above}: {_interval(trained)}."
         return Ruling("inconclusive", said, numbers, trained.cases)
     return None
@@ -134,8 +132,8 @@ def _told(name: str, part: Number) -> dict[str, float | None]:
 
 def _interval(part: Influence) -> str:
     low, high = interval(part)
-    return f"{rounded(part.value)} ({rounded(low)} to {rounded(high)})"
+    return f"{figure(part.value)} ({figure(low)} to {figure(high)})"
 
 
 def _share(value: float) -> str:
-    return f"{rounded(100 * value)} %"
+    return f"{100 * value:.3g} %"

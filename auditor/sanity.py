@@ -13,7 +13,7 @@ from .statistics.rows import Comparison
 Gate = Literal["model_randomisation", "wrong_class", "batch_independence", "repeat", "constant_input"]
 Outcome = Literal["passed", "failed", "inconclusive", "not estimable", "not applicable"]
 MEANS: dict[Gate, str] = {
-    "model_randomisation": "an untrained network of the same architecture is localised a third as well, or gets the same maps",
+    "model_randomisation": "its maps are the same without training, or lie on the finding at least a third as well",
     "wrong_class": "the map of a finding that is not there lies as well on the box as the map of the finding that is",
     "batch_independence": "the map of an image changes when another image of its batch does",
     "repeat": "the same batch gives other maps the second time",
@@ -50,6 +50,14 @@ class Control:
         return self.gate.replace("_", " ")
 
 
+def stamps(controls: Sequence[Control]) -> dict[str, list[str]]:
+    """{attribution: a sentence per check that it failed, with the networks, and what was found on the first of them}."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for (attribution, name), failed in _together(controls, "failed").items():
+        found[attribution].append(f"{_opening(attribution, name)} for {_where(failed, controls)}: {_said(failed)}")
+    return dict(found)
+
+
 def stamped(comparisons: Iterable[Comparison], controls: Sequence[Control]) -> list[Comparison]:
     """The same contrasts; those made with a method that failed on a network of either side say so in their note."""
     failed = [control for control in controls if control.outcome == "failed"]
@@ -67,7 +75,7 @@ def _stamp(row: Comparison, failed: Sequence[Control]) -> Comparison:
         return row
     names = ", ".join(dict.fromkeys(control.name for control in failed))
     where = ", ".join(dict.fromkeys(control.model for control in failed))
-    stamp = f"{row.attribution} failed its sanity check ({names}) for {where}"
+    stamp = f"{_opening(str(row.attribution), names)} for {where}"
     return replace(row, note=f"{row.note}; {stamp}" if row.note else stamp)
 
 
@@ -76,19 +84,31 @@ def findings(controls: Sequence[Control], run: bool) -> list[Finding]:
     if not run:
         return [Finding("note", NOT_RUN)]
     alarms = [
-        Finding("alarm", f"{attribution} failed its sanity check ({name}) for {_where(failed)}: {MEANS[failed[0].gate]}.")
+        Finding("alarm", f"{_opening(attribution, name)} for {_where(failed, controls)}: {MEANS[failed[0].gate]}.")
         for (attribution, name), failed in _together(controls, "failed").items()
     ]
     open_ = [
-        Finding("note", f"The sanity check of {attribution} ({name}) is undecided for {_where(undecided)}: {undecided[0].says}")
+        Finding("note", f"The sanity check of {attribution} ({name}) is undecided for {_where(some, controls)}: {_said(some)}")
         for outcome in ("inconclusive", "not estimable")
-        for (attribution, name), undecided in _together(controls, outcome).items()
+        for (attribution, name), some in _together(controls, outcome).items()
     ]
     return alarms + open_
 
 
-def _where(controls: Sequence[Control]) -> str:
-    return ", ".join(control.model for control in controls)
+def _opening(attribution: str, name: str) -> str:
+    return f"{attribution} failed its sanity check ({name})"
+
+
+def _where(some: Sequence[Control], controls: Sequence[Control]) -> str:
+    """The networks by name, or all of them."""
+    every = [control for control in controls if (control.attribution, control.gate) == (some[0].attribution, some[0].gate)]
+    return f"all {len(some)} networks" if len(some) == len(every) > 1 else ", ".join(control.model for control in some)
+
+
+def _said(some: Sequence[Control]) -> str:
+    """What was found; where networks differ, on the first of them."""
+    same = len({control.says for control in some}) == 1
+    return some[0].says if same else f"on {some[0].model} {some[0].says}"
 
 
 def _together(controls: Iterable[Control], outcome: str) -> dict[tuple[str, str], list[Control]]:

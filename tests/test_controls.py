@@ -101,7 +101,7 @@ def test_a_failed_check_is_an_alarm_a_stamp_and_exit_code_3(audited: tuple[RunRe
     html = (folder / "run" / "report.html").read_text()
     sections = {re.sub("<[^>]+>", "", part.split("</h2>")[0]).strip()[2:]: part for part in html.split("<section")[1:]}
     for part in [part for name, part in sections.items() if re.search("Controls|Where the networks look|Strategies", name)]:
-        assert "Noisy failed its sanity check (repeat)" in part
+        assert "noisy failed its sanity check (repeat)" in part
 
 
 def test_an_untrained_network_stands_in_the_ladder_of_its_method_and_is_nothing_to_a_trained_one(

@@ -75,7 +75,10 @@ def test_numbers_and_sentence_say_what_was_compared() -> None:
         {"trained": 0.6, "trained_low": 0.5, "trained_high": 0.7, "untrained": 0.02, "untrained_low": 0.01,
          "untrained_high": 0.03, "rank_correlation": -0.0116}, abs=1e-4,
     )  # fmt: skip
-    assert found.says == "Without training less than a third is left: 0.02 (0.01 to 0.03) untrained, 0.6 (0.5 to 0.7) trained."
+    assert (
+        found.says
+        == "Without training less than a third is left: 0.020 (0.010 to 0.030) untrained, 0.600 (0.500 to 0.700) trained."
+    )
 
 
 def test_one_batch_is_ruled_by_whether_its_maps_stay_the_same() -> None:

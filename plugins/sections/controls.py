@@ -9,7 +9,6 @@ from auditor import Control, Evidence, Section, hookimpl
 from auditor.drawing import key
 
 from ._reading import model_titles, ordered_models, spread, strategies, title
-from ._stamps import stamps
 
 CHECKS = {
     "model_randomisation": "Model randomisation",
@@ -45,7 +44,7 @@ class Controls(Section):
         rows = _rows(evidence)
         return {
             "run": bool(evidence.audit.get("controls")),
-            "stamps": [text for texts in stamps(evidence).values() for text in texts],
+            "stamps": [text for texts in evidence.stamps().values() for text in texts],
             "checks": list(CHECKS.values()),
             "rows": [
                 {**row, "outcomes": [found.outcome if (found := row["found"].get(gate)) else "not run" for gate in CHECKS]}

@@ -9,7 +9,6 @@ from auditor import Evidence, Section, hookimpl
 from auditor.drawing import figure, key
 
 from ._reading import ordered_models, strategies, title
-from ._stamps import stamps
 from ._verdicts import meanings, overall_verdicts
 
 
@@ -45,7 +44,7 @@ class Strategies(Section):
             "verdicts": verdicts,
             "meanings": meanings(verdicts),
             "claims": _claims(evidence),
-            "stamps": [text for texts in stamps(evidence).values() for text in texts],
+            "stamps": [text for texts in evidence.stamps().values() for text in texts],
             "strategies": len(order),
             "reference": order[0] if order else "none",
             "trainings": [_training(model, order) for model in ordered_models(evidence) if model.get("training")],

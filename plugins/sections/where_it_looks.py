@@ -11,7 +11,6 @@ from auditor.heatmap import Panel, plate, scale_bar
 from ._blocks import metric_block
 from ._ladder import ONLY_HERE, ladder
 from ._reading import analyses, metric_names, model_titles, ordered_models, strategies, title
-from ._stamps import stamps
 
 ACROSS = 5
 
@@ -26,7 +25,7 @@ class WhereItLooks(Section):
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A part per attribution, a plate per case."""
-        shown, stamped = analyses(evidence, "where_it_looks"), stamps(evidence)
+        shown, stamped = analyses(evidence, "where_it_looks"), evidence.stamps()
         used = dict.fromkeys(row.attribution for row in evidence.summaries if row.attribution)
         parts = [
             {
