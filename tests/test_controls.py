@@ -99,6 +99,7 @@ def test_a_failed_check_is_an_alarm_a_stamp_and_exit_code_3(audited: tuple[RunRe
     )
     assert not [text for text in alarms if text.startswith("gradcam")]
     html = (folder / "run" / "report.html").read_text()
+    assert f"at most {LIMIT} of the images with boxes" in html
     sections = {re.sub("<[^>]+>", "", part.split("</h2>")[0]).strip()[2:]: part for part in html.split("<section")[1:]}
     for part in [part for name, part in sections.items() if re.search("Controls|Where the networks look|Strategies", name)]:
         assert "noisy failed its sanity check (repeat)" in part
