@@ -1,4 +1,4 @@
-"""Measuring the controls of the explanation methods, by the audit's own path; what they come to is judged by `gates`.
+"""Measuring the controls of the explanation methods, by the audit's own path; what they come to is judged by `sanity_rules`.
 
 A control is done once for the network, method and data that it depends on, and kept in the ledger. A network is loaded once:
 it is looked at as it was trained, then a copy of it with its weights drawn again.
@@ -32,7 +32,7 @@ from .network import Cases, Network
 from .pixels import Pixels, PixelStore
 from .plan import Plan, PlannedModel, Unit, label
 from .probes import exchanged, explainer, rank_correlation, repeated, unlike_grey
-from .sanity import Gate
+from .sanity import Check
 from .untrained import forget_training
 
 log = logging.getLogger("auditor")
@@ -100,7 +100,7 @@ class _Controls:
         for item in looks:
             if item.another_class is not None and item.another_class.key in owed:
                 self._guarded(item.another_class, partial(self._another_class, item, network))
-            probes = {gate: unit for gate, unit in item.probes.items() if unit.key in owed}
+            probes = {check: unit for check, unit in item.probes.items() if unit.key in owed}
             if probes:
                 self._probe(item, probes, network, maps)
         drawn = [item.untrained for item in looks if item.untrained is not None and item.untrained.key in owed]
@@ -164,7 +164,7 @@ class _Controls:
         found.gaps.clear()
         self.ledger.write(0, {unit.key: found}, {})
 
-    def _probe(self, item: Due, probes: Mapping[Gate, Unit], network: Network, kept: dict[str, Tensor]) -> None:
+    def _probe(self, item: Due, probes: Mapping[Check, Unit], network: Network, kept: dict[str, Tensor]) -> None:
         """Explain one batch as it is, tampered with, again, and grey; each check stands or falls alone."""
         batch, cases = self._standing(network)
         images = batch.images
@@ -175,16 +175,16 @@ class _Controls:
         def grey() -> dict[str, float]:
             return dict(zip(("finite", "differs"), unlike_grey(made(), explain, images, self._grey(images)), strict=True))
 
-        checks: dict[Gate, Callable[[], dict[str, float]]] = {
+        checks: dict[Check, Callable[[], dict[str, float]]] = {
             "batch_independence": lambda: {"difference": exchanged(made(), explain, images, cases.image)},
             "repeat": lambda: {"difference": repeated(made(), explain, images)},
             "constant_input": grey,
         }
-        for gate, unit in probes.items():
+        for check, unit in probes.items():
             if not len(cases.image):
                 self._finish(unit, dict, 0)
-            elif gate in checks:
-                self._guarded(unit, partial(self._finish, unit, checks[gate], len(cases.image)))
+            elif check in checks:
+                self._guarded(unit, partial(self._finish, unit, checks[check], len(cases.image)))
             else:
                 self._guarded(unit, partial(self._keep, unit, made, kept))
 

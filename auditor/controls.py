@@ -1,7 +1,7 @@
 """Controls of the explanation methods: what is due, for which networks, on which images.
 
 The same maps are made of a network that has learned nothing, of a class that is not there, and of batches that were tampered
-with, over at most LIMIT of the images with boxes. `control_pass` measures them, `gates` judges them.
+with, over at most LIMIT of the images with boxes. `control_pass` measures them, `sanity_rules` judges them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .attribution import Attribution
 from .identity import digest, identity
 from .metric import Metric
 from .plan import Plan, PlannedModel, Unit
-from .sanity import Gate
+from .sanity import Check
 
 LIMIT = 400
 """Images with boxes that the controls look at."""
-PROBED: tuple[Gate, ...] = ("model_randomisation", "batch_independence", "repeat", "constant_input")
+PROBED: tuple[Check, ...] = ("model_randomisation", "batch_independence", "repeat", "constant_input")
 """Checks that look at one batch of maps."""
 PROBES = 5
 """Batches that are explained to probe a method: as it is, exchanged, again, grey, and by the untrained network."""
@@ -41,7 +41,7 @@ class Due(NamedTuple):
     donor: PlannedModel
     untrained: Unit | None
     another_class: Unit | None
-    probes: Mapping[Gate, Unit]
+    probes: Mapping[Check, Unit]
 
 
 def gauge(plan: Plan) -> tuple[Analysis, Metric] | None:
@@ -64,7 +64,7 @@ def due(plan: Plan, model: PlannedModel) -> list[Due]:
 def _due(plan: Plan, model: PlannedModel, donor: PlannedModel, attribution: Attribution) -> Due:
     code = plan.registry.code_digest("attributions", attribution.name)
     about = (identity(attribution), code, plan.data_key, plan.config.batch, plan.config.seed, plan.device, LIMIT)
-    probes = {gate: Unit(digest("probe", gate, model.identity, about), model.id, None, attribution) for gate in PROBED}
+    probes = {check: Unit(digest("probe", check, model.identity, about), model.id, None, attribution) for check in PROBED}
     if (by := gauge(plan)) is None:
         return Due(attribution, donor, None, None, probes)
     analysis = by[0]

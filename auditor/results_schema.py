@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .sanity import Gate, Outcome
+from .sanity import Check, Outcome
 from .statistics.verdict import Verdict
 
 SCHEMA_ID = "auditor/results.schema.json"
@@ -146,7 +146,7 @@ class ControlRow(_Strict):
     strategy: str
     family: str
     attribution: str
-    gate: Gate
+    check: Check
     outcome: Outcome
     says: str = Field(min_length=1)
     numbers: dict[str, float | None]

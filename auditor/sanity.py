@@ -10,9 +10,9 @@ from typing import Literal
 from .findings import Finding
 from .statistics.rows import Comparison
 
-Gate = Literal["model_randomisation", "wrong_class", "batch_independence", "repeat", "constant_input"]
+Check = Literal["model_randomisation", "wrong_class", "batch_independence", "repeat", "constant_input"]
 Outcome = Literal["passed", "failed", "inconclusive", "not estimable", "not applicable"]
-MEANS: dict[Gate, str] = {
+MEANS: dict[Check, str] = {
     "model_randomisation": "its maps are the same without training, or lie on the finding at least a third as well",
     "wrong_class": "the map of a finding that is not there lies as well on the box as the map of the finding that is",
     "batch_independence": "the map of an image changes when another image of its batch does",
@@ -38,7 +38,7 @@ class Control:
     strategy: str
     family: str
     attribution: str
-    gate: Gate
+    check: Check
     outcome: Outcome
     says: str
     numbers: Mapping[str, float | None] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Control:
     @property
     def name(self) -> str:
         """The check in words."""
-        return self.gate.replace("_", " ")
+        return self.check.replace("_", " ")
 
 
 def stamps(controls: Sequence[Control]) -> dict[str, list[str]]:
@@ -84,7 +84,7 @@ def findings(controls: Sequence[Control], run: bool) -> list[Finding]:
     if not run:
         return [Finding("note", NOT_RUN)]
     alarms = [
-        Finding("alarm", f"{_opening(attribution, name)} for {_where(failed, controls)}: {MEANS[failed[0].gate]}.")
+        Finding("alarm", f"{_opening(attribution, name)} for {_where(failed, controls)}: {MEANS[failed[0].check]}.")
         for (attribution, name), failed in _together(controls, "failed").items()
     ]
     open_ = [
@@ -101,7 +101,7 @@ def _opening(attribution: str, name: str) -> str:
 
 def _where(some: Sequence[Control], controls: Sequence[Control]) -> str:
     """The networks by name, or all of them."""
-    every = [control for control in controls if (control.attribution, control.gate) == (some[0].attribution, some[0].gate)]
+    every = [control for control in controls if (control.attribution, control.check) == (some[0].attribution, some[0].check)]
     return f"all {len(some)} networks" if len(some) == len(every) > 1 else ", ".join(control.model for control in some)
 
 

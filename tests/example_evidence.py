@@ -18,7 +18,7 @@ from auditor_plugins.analyses.performance import Performance
 from auditor.evidence import Evidence, Finding, Gap
 from auditor.findings import judge
 from auditor.metric import Metric
-from auditor.sanity import Control, Gate, stamped
+from auditor.sanity import Check, Control, stamped
 from auditor.sanity import findings as sanity_findings
 from auditor.statistics.decide import decide
 from auditor.statistics.effect import Linear
@@ -166,7 +166,7 @@ def controls() -> Iterator[Control]:
             about = (model["id"], model["strategy"], "resnet50", attribution)
             if failed(model["id"], attribution):
                 yield from (
-                    Control(*about, gate, "not estimable", "alignment failed with it, see there.") for gate in get_args(Gate)
+                    Control(*about, check, "not estimable", "alignment failed with it, see there.") for check in get_args(Check)
                 )
                 continue
             yield Control(*about, "model_randomisation", "passed", "Without training less than a third is left: 0.01 (-0.03 to 0.05) untrained, 0.31 (0.27 to 0.35) trained.",

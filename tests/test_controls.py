@@ -58,7 +58,7 @@ def network(strategy: str, checkpoint: str | None = None, seed: int = 0) -> str:
 
 
 def outcomes(evidence: Evidence, attribution: str) -> dict[str, str]:
-    return {c.gate: c.outcome for c in evidence.controls if c.attribution == attribution}
+    return {c.check: c.outcome for c in evidence.controls if c.attribution == attribution}
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +74,18 @@ def test_a_good_method_passes_every_check_on_a_trained_network(audited: tuple[Ru
     assert set(outcomes(audited[1], "gradcam").values()) == {"passed"}
 
 
-@pytest.mark.parametrize(("attribution", "gate"), BROKEN.items())
+@pytest.mark.parametrize(("attribution", "check"), BROKEN.items())
 def test_a_method_that_is_broken_in_one_way_fails_the_check_for_it(
-    audited: tuple[RunResult, Evidence, Path], attribution: str, gate: str
+    audited: tuple[RunResult, Evidence, Path], attribution: str, check: str
 ) -> None:
-    assert outcomes(audited[1], attribution)[gate] == "failed"
+    assert outcomes(audited[1], attribution)[check] == "failed"
 
 
 @pytest.mark.parametrize("attribution", ["couples_batch", "noisy", "falls_over_grey"])
 def test_a_method_fails_no_check_but_the_one_that_it_breaks(
     audited: tuple[RunResult, Evidence, Path], attribution: str
 ) -> None:
-    failed = {gate for gate, outcome in outcomes(audited[1], attribution).items() if outcome == "failed"}
+    failed = {check for check, outcome in outcomes(audited[1], attribution).items() if outcome == "failed"}
     assert failed == {BROKEN[attribution]}
 
 
@@ -123,7 +123,7 @@ def test_an_untrained_network_stands_in_the_ladder_of_its_method_and_is_nothing_
 def test_an_untrained_network_that_is_audited_as_a_trained_one_passes_nothing_that_training_gives(tmp_path: Path) -> None:
     models = "".join(network("bce", "null", seed) for seed in range(3))
     run(quickstart(tmp_path, models, "[gradcam]"), tmp_path / "run", device="cpu")
-    found = [control for control in read(tmp_path / "run").controls if control.gate in ("model_randomisation", "wrong_class")]
+    found = [control for control in read(tmp_path / "run").controls if control.check in ("model_randomisation", "wrong_class")]
     assert len(found) == 6
     assert {control.outcome for control in found} <= {"inconclusive", "failed"}
 
@@ -198,7 +198,7 @@ def test_a_table_of_scores_has_no_map_to_control(write_audit: Write, tmp_path: P
 def test_few_patients_and_weak_networks_decide_nothing_and_do_not_fail_an_audit(write_audit: Write, tmp_path: Path) -> None:
     path = write_audit(controls="true", analyses="[alignment]", dataset="{use: tiny, images: 12}")
     result = run(path, tmp_path / "run", device="cpu")
-    found = {c.gate: c for c in read(tmp_path / "run").controls}
+    found = {c.check: c for c in read(tmp_path / "run").controls}
     assert found["model_randomisation"].says == "3 patients have boxes, and 20 are needed."
     assert {c.outcome for c in found.values()} == {"not estimable", "passed"}
     assert result.exit_code == ExitCode.COMPLETE

@@ -47,7 +47,7 @@ class Controls(Section):
             "stamps": [text for texts in evidence.stamps().values() for text in texts],
             "checks": list(CHECKS.values()),
             "rows": [
-                {**row, "outcomes": [found.outcome if (found := row["found"].get(gate)) else "not run" for gate in CHECKS]}
+                {**row, "outcomes": [found.outcome if (found := row["found"].get(check)) else "not run" for check in CHECKS]}
                 for row in rows
             ],
             "tables": [
@@ -63,19 +63,19 @@ class Controls(Section):
 
 
 def _rows(evidence: Evidence) -> list[dict[str, Any]]:
-    """A row per network and attribution that has controls, with these by gate."""
+    """A row per network and attribution that has controls, with these by check."""
     order, names = strategies(evidence), model_titles(evidence)
     found: dict[tuple[str, str], dict[str, Control]] = {}
     for control in evidence.controls:
-        found.setdefault((control.model, control.attribution), {})[control.gate] = control
+        found.setdefault((control.model, control.attribution), {})[control.check] = control
     return [
         {
             "mark": key(str(model["strategy"]), order),
             "name": f"{model['strategy']}, {names[str(model['id'])]}, {title(attribution)}",
-            "found": by_gate,
+            "found": by_check,
         }
         for model in ordered_models(evidence)
-        for (ident, attribution), by_gate in found.items()
+        for (ident, attribution), by_check in found.items()
         if ident == str(model["id"])
     ]
 
@@ -84,7 +84,7 @@ def _table(
     rows: Sequence[Mapping[str, Any]], columns: Mapping[str, tuple[str, str, str]], caption: str, note: str
 ) -> dict[str, Any] | None:
     lines = [
-        {"mark": row["mark"], "name": row["name"], "n": _cases(row["found"], columns), "cells": [_cell(row["found"].get(gate), name) for _, gate, name in columns.values()]}
+        {"mark": row["mark"], "name": row["name"], "n": _cases(row["found"], columns), "cells": [_cell(row["found"].get(check), name) for _, check, name in columns.values()]}
         for row in rows
     ]  # fmt: skip
     if not any(cell["value"] is not None for line in lines for cell in line["cells"]):
@@ -93,7 +93,7 @@ def _table(
 
 
 def _cases(found: Mapping[str, Control], columns: Mapping[str, tuple[str, str, str]]) -> str:
-    return spread([found[gate].n for _, gate, _ in columns.values() if gate in found and found[gate].n])
+    return spread([found[check].n for _, check, _ in columns.values() if check in found and found[check].n])
 
 
 def _cell(control: Control | None, name: str) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _open(controls: Sequence[Control]) -> list[dict[str, str]]:
     found: dict[tuple[str, str, str, str], list[str]] = {}
     for control in controls:
         if control.outcome not in ("passed", "failed"):
-            about = (control.attribution, CHECKS[control.gate], control.outcome, control.says)
+            about = (control.attribution, CHECKS[control.check], control.outcome, control.says)
             found.setdefault(about, []).append(control.model)
     return [
         {"what": f"{title(attribution)}, {check.lower()}", "outcome": outcome, "says": says, "where": ", ".join(models)}

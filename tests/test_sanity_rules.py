@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auditor.gates import batch_independence, constant_input, model_randomisation, repeat, wrong_class
+from auditor.sanity_rules import batch_independence, constant_input, model_randomisation, repeat, wrong_class
 from auditor.statistics.influence import Influence, interval
 
 PATIENTS = 100
