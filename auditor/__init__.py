@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .errors import PluginError as PluginError
     from .errors import Unreadable as Unreadable
     from .errors import nearest as nearest
+    from .evidence import Control as Control
     from .evidence import Evidence as Evidence
     from .evidence import Finding as Finding
     from .evidence import Gap as Gap
@@ -63,7 +64,7 @@ _HOMES = {
         "AuditError", "ConfigError", "DatasetError", "ExitCode", "MissingLibrary", "ModelRefused", "OutputError",
         "PluginError", "Unreadable", "nearest",
     ),
-    "evidence": ("Evidence", "Finding", "Gap", "Picture"),
+    "evidence": ("Control", "Evidence", "Finding", "Gap", "Picture"),
     "hookspecs": ("hookimpl",),
     "metric": ("Metric",),
     "model": ("Layers", "ModelLoader", "Preprocessing", "ScoreTable"),

@@ -102,6 +102,7 @@ class AuditConfig(Written):
     seed: Annotated[int, Field(ge=0)] = 0
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
     max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
+    controls: bool = True
 
     _trained: tuple[Trained, ...] = PrivateAttr(default=())
 

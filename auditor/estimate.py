@@ -10,7 +10,8 @@ from .plan import Plan, PlannedModel
 
 
 class Cost(NamedTuple):
-    """For a fresh run: images, reads and batches as counted, without the two images each network is tried on first.
+    """For a fresh run: images, reads and batches as counted, without the two images each network is tried on first; `controls`
+    are the images that the controls of the explanation methods put through a network besides.
 
     Bytes are those of decoded grey images, without the features kept for a second look, which are gone at the end; seconds
     are extrapolated from one batch per architecture.
@@ -19,6 +20,7 @@ class Cost(NamedTuple):
     images: int
     reads: int
     forwards: int
+    controls: int
     batches: int
     pixel_bytes: int
     seconds: float
@@ -26,6 +28,8 @@ class Cost(NamedTuple):
 
 def estimate(plan: Plan) -> Cost:
     """The cost of a fresh run on the plan's device; loads one network per architecture and reads two images."""
+    from .controls import passed_through
+
     inside = [model for model in plan.models if model.looked_into]
     recipes = {m.loader.preprocessing.recipe: m.loader.preprocessing.size for m in inside}
     batches = -(-len(plan.samples) // plan.config.batch)
@@ -36,7 +40,10 @@ def estimate(plan: Plan) -> Cost:
     reads = len(plan.samples) * len(recipes)
     seconds = sum(per_batch[m.family] * batches for m in inside) + (reads * _seconds_per_read(plan) if inside else 0.0)
     pixels = sum(len(plan.samples) * size * size * 2 for size in recipes.values())
-    return Cost(len(plan.samples), reads, len(inside) * len(plan.samples), len(inside) * batches, pixels, seconds)
+    controls = passed_through(plan)
+    if controls:
+        seconds += controls / plan.config.batch * sum(per_batch[m.family] for m in inside) / len(inside)
+    return Cost(len(plan.samples), reads, len(inside) * len(plan.samples), controls, len(inside) * batches, pixels, seconds)
 
 
 def _seconds_per_batch(plan: Plan, model: PlannedModel) -> float:
@@ -76,6 +83,9 @@ def describe(plan: Plan) -> str:
         "units": f"{len(plan.units)} of work in {plan.chunks} chunks of {plan.chunk} images",
         "reads": f"{cost.reads:,} images",
         "forwards": f"{cost.forwards:,} images through a network, {cost.batches:,} batches of {plan.config.batch} on {plan.device}",
+        "controls": f"{cost.controls:,} images more, for the sanity checks of the explanation methods and untrained networks"
+        if cost.controls
+        else "none",
         "disk": f"{cost.pixel_bytes / 1e6:,.0f} MB of decoded grey pixels, kept for the next run, and features of the boxed images while a model is measured",
         "time": f"about {spoken(cost.seconds)}, from one measured batch per architecture",
     }

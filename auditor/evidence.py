@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .findings import Finding as Finding
 from .findings import Gap as Gap
 from .gated import GateOutcome as GateOutcome
+from .sanity import Control as Control
+from .sanity import stamps
 from .statistics.rows import Comparison, Curve, Summary, UnitDetector
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Evidence:
     head, layers, preprocessing, digest, status, error). `metrics`: the Metric declarations by name.
     `self_test`: {passed, of, failed}, or nothing where it was not taken.
     `gates`: an outcome for every gate and every contrast or network that it is about.
+    `self_test`: {passed, of, failed}, or nothing where it was not taken. `controls`: a row per network, attribution and check
+    of the explanation method, none where audit.yaml turns them off.
     `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
     """
 
@@ -58,6 +62,7 @@ class Evidence:
     curves: tuple[Curve, ...] = ()
     gates: tuple[GateOutcome, ...] = ()
     detectors: tuple[UnitDetector, ...] = ()
+    controls: tuple[Control, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -78,6 +83,10 @@ class Evidence:
             if metric in (None, c.metric) and analysis in (None, c.analysis) and class_name in (None, c.class_name)
         ]
 
+    def stamps(self) -> dict[str, list[str]]:
+        """{attribution: a sentence per sanity check that it failed}, for every section that shows its maps."""
+        return stamps(self.controls)
+
     def to_json(self) -> str:
         """results.json: sorted keys, no NaN; pictures stay in the run folder."""
         rows: dict[str, Any] = {
@@ -90,6 +99,7 @@ class Evidence:
             "comparisons": _rows(self.comparisons),
             "curves": _rows(self.curves),
             "detectors": _rows(self.detectors),
+            "controls": _rows(self.controls),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "gates": _rows(self.gates),
@@ -118,6 +128,7 @@ class Evidence:
             curves=tuple(_curve(row) for row in data.get("curves", ())),
             gates=tuple(GateOutcome(**_named(row)) for row in data.get("gates", ())),
             detectors=tuple(UnitDetector(**_named(row)) for row in data.get("detectors", ())),
+            controls=tuple(Control(**row) for row in data.get("controls", ())),
             pictures=tuple(pictures),
         )
 

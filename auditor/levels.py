@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from . import blind
+from . import blind, controls
 from .analysis import Analysis
 from .attribution import Attribution
 from .ledger import Ledger
@@ -77,10 +77,25 @@ def of_blind_maps(
 ) -> Iterator[Summary]:
     """The same numbers for maps that never saw an image."""
     for unit in blind.units(plan, analysis):
-        network = Columns(of_used(ledger.values(unit.key), used), ledger.elsewhere(unit.key))
-        for metric in analysis.metrics:
-            about = (metric.name, analysis.name, None, unit.model, BASELINE)
-            if handles(metric) and estimates.measured(metric, network):
-                yield from (Summary(*about, **row) for row in estimates.levels(metric, network, cohort))
-            elif metric.statistic == "mean" and metric.name in network.values:
-                yield from (Summary(*about, **row._asdict()) for row in summarise(metric, network.values[metric.name], cohort))
+        yield from _of_baseline(unit, None, ledger, used, cohort)
+
+
+def of_untrained(
+    plan: Plan, analysis: Analysis, attribution: Attribution | None, ledger: Ledger, used: npt.NDArray[np.bool_], cohort: Cohort
+) -> Iterator[Summary]:
+    """The same numbers for networks that have learned nothing, on the images that the controls look at."""
+    for unit in controls.untrained(plan, analysis, attribution):
+        yield from _of_baseline(unit, label(attribution), ledger, used, cohort)
+
+
+def _of_baseline(
+    unit: Unit, attribution: str | None, ledger: Ledger, used: npt.NDArray[np.bool_], cohort: Cohort
+) -> Iterator[Summary]:
+    network = Columns(of_used(ledger.values(unit.key), used), ledger.elsewhere(unit.key))
+    assert unit.analysis is not None
+    for metric in unit.analysis.metrics:
+        about = (metric.name, unit.analysis.name, attribution, unit.model, BASELINE)
+        if handles(metric) and estimates.measured(metric, network):
+            yield from (Summary(*about, **row) for row in estimates.levels(metric, network, cohort))
+        elif metric.statistic == "mean" and metric.name in network.values:
+            yield from (Summary(*about, **row._asdict()) for row in summarise(metric, network.values[metric.name], cohort))

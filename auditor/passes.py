@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import kept_features
 from .analysis import Analysis
@@ -68,14 +68,17 @@ def steps(plan: Plan, model: PlannedModel, lacking: dict[str, set[int]]) -> int:
     return (plan.chunks if twice else len(set().union(*once))) + sum(len(lacking[unit.key]) for unit in twice)
 
 
-def open_network(plan: Plan, model: PlannedModel, store: PixelStore) -> Network:
-    """The network on the audit's device, its layers checked on two real images; raises ModelRefused with the way out."""
+def open_network(plan: Plan, model: PlannedModel, store: PixelStore, module: nn.Module | None = None) -> Network:
+    """The network on the audit's device, its layers checked on two real images; raises ModelRefused with the way out.
+
+    `module` stands for what the loader gives, if it is not that itself: the same architecture with other weights.
+    """
     if not model.looked_into:
         raise ModelRefused("there is no network behind a table of scores")
     wanted = {"attribution": model.layers.attribution, "dissection": model.layers.dissection}
     layers = {role: name for role, name in wanted.items() if name}
     images = normalise(_two_images(plan, model, store), model.loader.preprocessing).to(plan.device)
-    network = Network(model.loader.load().to(plan.device), model.outputs, layers)
+    network = Network((module or model.loader.load()).to(plan.device), model.outputs, layers)
     for form in (torch.channels_last, torch.contiguous_format):
         network.use(form)
         try:
@@ -95,6 +98,27 @@ def _two_images(plan: Plan, model: PlannedModel, store: PixelStore) -> npt.NDArr
         if len(pixels.stored):
             return pixels.stored[[0, min(1, len(pixels.stored) - 1)]]
     raise ModelRefused("no image of the data set can be read")
+
+
+def seen(plan: Plan, model: PlannedModel, network: Network, pixels: Pixels, part: slice) -> Looked:
+    """One batch of the fixed size B, padded with zeros: results depend on B but never on the companions."""
+    numbers = [int(number) for number in pixels.rows[part]]
+    images = normalise(pixels.stored[part], model.loader.preprocessing).to(plan.device)
+    short = plan.config.batch - len(images)
+    if short:
+        images = torch.cat([images, images.new_zeros((short, *images.shape[1:]))])
+    batch = Batch(
+        [plan.samples[number] for number in numbers],
+        plan.classes,
+        size=(images.shape[2], images.shape[3]),
+        frames=pixels.frames[part],
+        network=network,
+        images=network.laid_out(images),
+        softmax=model.loader.head == "softmax",
+        seed=plan.config.seed,
+        elsewhere=plan.elsewhere,
+    )
+    return Looked(batch, numbers)
 
 
 def run(
@@ -251,27 +275,7 @@ class _ModelPass:
             self.store.expect(preprocessing, following)
         unreadable += pixels.unreadable
         for start in range(0, len(pixels.rows), self.plan.config.batch):
-            yield self._seen(pixels, slice(start, start + self.plan.config.batch))
-
-    def _seen(self, pixels: Pixels, part: slice) -> Looked:
-        """One batch of the fixed size B, padded with zeros: results depend on B but never on the companions."""
-        numbers = [int(number) for number in pixels.rows[part]]
-        images = normalise(pixels.stored[part], self.model.loader.preprocessing).to(self.plan.device)
-        short = self.plan.config.batch - len(images)
-        if short:
-            images = torch.cat([images, images.new_zeros((short, *images.shape[1:]))])
-        batch = Batch(
-            [self.plan.samples[number] for number in numbers],
-            self.plan.classes,
-            size=(images.shape[2], images.shape[3]),
-            frames=pixels.frames[part],
-            network=self.network,
-            images=self.network.laid_out(images),
-            softmax=self.model.loader.head == "softmax",
-            seed=self.plan.config.seed,
-            elsewhere=self.plan.elsewhere,
-        )
-        return Looked(batch, numbers)
+            yield seen(self.plan, self.model, self.network, pixels, slice(start, start + self.plan.config.batch))
 
     def _scored(self, table: ScoreTable, chunk: int) -> Looked:
         first = chunk * self.plan.chunk

@@ -392,6 +392,7 @@ def to_json(plan: Plan) -> str:
         "analyses": [{"use": a.name, "options": options(a)} for a in plan.analyses],
         "units": [{"key": u.key, "model": u.model, "analysis": u.name, "attribution": label(u.attribution)} for u in plan.units],
         "unmet": plan.unmet,
+        "controls": plan.config.controls,
         "chunks": plan.chunks,
         "device": plan.device,
     }  # fmt: skip

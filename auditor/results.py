@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, contrasts, gated, gates, levels
+from . import __version__, contrasts, gated, gates, levels, sanity
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
 from .config import AuditConfig
+from .control_rows import Told
 from .evidence import Evidence, Finding, Gap, Picture
 from .findings import judge
 from .identity import digest, options
@@ -26,6 +27,7 @@ from .observers import ask
 from .origin import counted, met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
+from .sanity import stamped
 from .statistics.decide import Row, decide
 from .statistics.estimates import Columns
 from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, UnitDetector, frequency_groups
@@ -79,6 +81,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         summaries += levels.estimated(plan, analysis, attribution, columns, cohort)
         if standing and attribution in plan.attributions[:1]:
             summaries += levels.of_blind_maps(plan, analysis, ledger, used, cohort)
+        summaries += levels.of_untrained(plan, analysis, attribution, ledger, used, cohort)
         curves += levels.curves(plan, analysis, columns, cohort)
         rows += contrasts.estimated(plan, analysis, attribution, columns, cohort)
         for unit in units:
@@ -90,6 +93,8 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     ]
     claims = plan.config.claims
     comparisons = decide(rows, claims.primary, claims.margins(), np.unique(cohort.patients), plan.config.seed)
+    controls = list(Told(plan, ledger, used, cohort, failures).rows())
+    comparisons = stamped(comparisons, controls)
     accounting = _accounting(plan, account, used)
     models = tuple(_model(model, account) for model in plan.models)
     training = told(plan)
@@ -99,6 +104,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     findings = judge(
         comparisons, gaps, of_networks, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
     )
+    findings = sanity.findings(controls, plan.config.controls) + findings
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
@@ -115,6 +121,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         accounting=accounting,
         environment=environment(plan.device),
         self_test=self_test or {},
+        controls=tuple(controls),
         curves=tuple(curves),
         detectors=tuple(detectors),
         pictures=tuple(_pictures(plan, ledger, store, failures)),
@@ -214,7 +221,7 @@ def _model(model: PlannedModel, account: Accounting) -> dict[str, Any]:
 
 def _audit(config: AuditConfig, plan: Plan, afterwards: bool) -> dict[str, Any]:
     return {
-        "title": config.title, "plan": digest(to_json(plan)), "reference": config.reference, "seed": config.seed, "batch": config.batch, "device": plan.device,
+        "title": config.title, "plan": digest(to_json(plan)), "reference": config.reference, "seed": config.seed, "batch": config.batch, "device": plan.device, "controls": config.controls,
         "attributions": [{"use": label(a), "options": options(a)} for a in plan.attributions],
         "analyses": [{"use": a.name, "options": options(a)} for a in plan.analyses],
         "claims": {

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .gates import Claim
+from .sanity import Check, Outcome
 from .statistics.verdict import Verdict
 
 SCHEMA_ID = "auditor/results.schema.json"
@@ -187,6 +188,20 @@ class Accounting(BaseModel):
     boxes: dict[str, Any]
 
 
+class ControlRow(_Strict):
+    """A sanity check of an explanation method on one network; `says` is one sentence, whatever the outcome."""
+
+    model: str
+    strategy: str
+    family: str
+    attribution: str
+    check: Check
+    outcome: Outcome
+    says: str = Field(min_length=1)
+    numbers: dict[str, float | None]
+    n: int = Field(ge=0, description="cases, or maps that were probed")
+
+
 class SelfTest(_Strict):
     """The audit's own path tried on planted truth before anything was measured; `failed` says what came out wrong."""
 
@@ -213,6 +228,7 @@ class Results(_Strict):
     comparisons: list[Contrast | NoContrast]
     curves: list[CurveRow] = []
     detectors: list[DetectorRow] = []
+    controls: list[ControlRow] = []
     findings: list[FindingRow]
     gaps: list[GapRow]
     gates: list[GateJudged | GateNotEvaluated] = []

@@ -85,7 +85,7 @@ def _audit(analyses: list[str], device: str) -> Evidence:
     )
     text = (
         f"title: self-test\ndataset: self_test\nmodels:\n{models}\nreference: own\nanalyses: [{written}]\n"
-        f"plugins: ['{truth.__file__}']\nbatch: 4\nmax_quarantine: 0.5\nreport: {{formats: [html], images: false}}\n"
+        f"plugins: ['{truth.__file__}']\nbatch: 4\nmax_quarantine: 0.5\ncontrols: false\nreport: {{formats: [html], images: false}}\n"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -54,6 +54,7 @@ def write_audit(tmp_path: Path) -> AuditWriter:
             "report": "{formats: [html], images: true}",
             "plugins": f"['{TINY}']",
             "batch": "4",
+            "controls": "false",
             **lines,
         }
         path = (folder or tmp_path) / "audit.yaml"

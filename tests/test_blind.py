@@ -63,7 +63,7 @@ def test_a_network_that_sees_is_told_from_blind_maps_and_contrasted_with_its_int
     assert row.n_cases == bce.n
     html = (tmp_path / "run" / "report.html").read_text()
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
-    assert "Against maps that never saw the image" in words
+    assert "Against maps that cannot know the patient" in words
     for name in RUNGS:
         assert name in words
 

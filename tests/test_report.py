@@ -22,6 +22,7 @@ import pypdf
 import pytest
 from auditor_plugins.sections import (
     concepts,
+    controls,
     discrimination,
     gaps,
     methods,
@@ -38,7 +39,7 @@ from auditor.evidence import Evidence, Finding, Gap, Picture
 from auditor.pictures import save
 from auditor.registry import Registry
 
-MODULES = (summary, strategies, discrimination, where_it_looks, concepts, other, gaps, methods, provenance)
+MODULES = (summary, strategies, discrimination, controls, where_it_looks, concepts, other, gaps, methods, provenance)
 SECTIONS: list[type[Section]] = [module.register_sections()[0] for module in MODULES]
 EXAMPLE = Path(__file__).with_name("example_evidence.json")
 HOSTILE = (

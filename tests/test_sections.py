@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from auditor_plugins.sections import (
     concepts,
+    controls,
     discrimination,
     gaps,
     methods,
@@ -25,7 +26,7 @@ from auditor.drawing import figure, signed
 from auditor.evidence import Evidence, Finding, Gap, Picture
 from auditor.report import new_environment, render_html, section_body
 
-MODULES = (summary, strategies, discrimination, where_it_looks, concepts, other, gaps, methods, provenance)
+MODULES = (summary, strategies, discrimination, controls, where_it_looks, concepts, other, gaps, methods, provenance)
 SECTIONS: list[type[Section]] = [module.register_sections()[0] for module in MODULES]
 EXAMPLE = Path(__file__).with_name("example_evidence.json")
 
@@ -69,6 +70,30 @@ def test_the_report_never_says_ground_truth_and_prints_no_none(evidence: Evidenc
     assert not {"None", "nan", "NaN", "inf"} & set(re.findall(r"[A-Za-z]+", words)), "absence is told by its reason"
 
 
+def test_the_controls_tell_every_outcome_with_its_number_and_stamp_what_failed(evidence: Evidence) -> None:
+    said = text(controls.Controls, evidence)
+    stamp = "gradcam failed its sanity check (batch independence) for wbce-1: exchanging one image changes the maps of others by up to 8.14 %."
+    for part in (controls.Controls, where_it_looks.WhereItLooks, strategies.Strategies):
+        assert text(part, evidence).count(stamp) == 1
+    assert " cam failed" not in said
+    assert "0.310 (0.270 to 0.350)" in said
+    assert (
+        "Grad-CAM, wrong class , undecided for cb_focal-0: the trained network's own localisation is not shown to be above 0.05"
+        in said
+    )
+    assert "Grad-CAM, model randomisation , not estimable for focal-1: alignment failed with it, see there." in said
+
+
+def test_page_one_counts_the_sanity_checks_and_says_when_there_were_none(evidence: Evidence) -> None:
+    assert "72 of 80 sanity checks of the explanation methods were passed, 1 failed, 7 could not be decided." in text(
+        summary.Summary, evidence
+    )
+    without = replace(evidence, controls=(), audit={**evidence.audit, "controls": False})
+    assert "sanity checks" not in text(summary.Summary, without).split("What can be concluded")[1]
+    assert "No control was run in this audit ( controls: false )" in text(controls.Controls, without)
+    assert "did not measure whether the maps survive randomised weights" in text(where_it_looks.WhereItLooks, without)
+
+
 def test_failures_come_before_findings_in_the_summary(evidence: Evidence) -> None:
     said = text(summary.Summary, evidence)
     assert (
@@ -97,7 +122,8 @@ def test_page_one_tells_every_gate_with_its_number_its_bound_and_its_outcome(evi
 
 def test_of_the_networks_that_pass_a_gate_only_the_closest_call_is_listed(evidence: Evidence) -> None:
     passed = [row for row in evidence.gates if row.gate == 2 and row.outcome == "passed"]
-    said = text(summary.Summary, evidence)
+    whole = text(summary.Summary, evidence)
+    said = whole[whole.index("its gates") : whole.index("Main findings")]
     assert len(passed) > 1
     closest, *others = sorted(passed, key=lambda row: row.estimate or 0)
     assert closest.model in said

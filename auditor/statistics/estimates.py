@@ -62,13 +62,8 @@ def levels(metric: Metric, network: Columns, cohort: Cohort) -> list[dict[str, A
 def contrasts(metric: Metric, mine: Sequence[Columns], reference: Sequence[Columns], cohort: Cohort) -> list[dict[str, Any]]:
     """Mine minus reference in the same rows: the fields of a Comparison that statistics knows."""
     networks = [*mine, *reference]
-    cases = [_cases(metric, network, cohort) for network in networks]
-    shared, listed = reduce(np.intersect1d, cases), reduce(np.union1d, cases)
-    each = [_per_class(metric, network, cohort, shared) for network in networks]
-    for number in each[0]:  # a class that one network has no number for has none in any
-        if reasons := [part for one in each if isinstance(part := one[number], str)]:
-            for one in each:
-                one[number] = reasons[0]
+    each, shared = _alike(metric, networks, cohort)
+    listed = reduce(np.union1d, [_cases(metric, network, cohort) for network in networks])
     rows = []
     for number in each[0]:
         all_, kept = (int((keys // len(cohort.patients) == number).sum()) for keys in (listed, shared))
@@ -78,6 +73,12 @@ def contrasts(metric: Metric, mine: Sequence[Columns], reference: Sequence[Colum
         name, _, _, left_out = together[0]
         rows.append(_contrast(name, [part for _, part, _, _ in together], len(mine), left_out))
     return rows
+
+
+def paired(metric: Metric, networks: Sequence[Columns], cohort: Cohort) -> list[Influence | str]:
+    """The mean over the classes of each network, all on the cases and classes that every one of them has; or why there is none."""
+    each, _ = _alike(metric, networks, cohort)
+    return [_together(one, cohort)[-1][1] for one in each]
 
 
 def reliability(metric: Metric, network: Columns, cohort: Cohort) -> dict[str, Any]:
@@ -101,6 +102,17 @@ def reliability(metric: Metric, network: Columns, cohort: Cohort) -> dict[str, A
         "fitted_on": len(np.setdiff1d(cohort.patients[sample], patient)),
         "measured_on": len(np.unique(patient)),
     }
+
+
+def _alike(metric: Metric, networks: Sequence[Columns], cohort: Cohort) -> tuple[list[Found], Integers]:
+    """One number per class of each network on the cases that all have, and these cases."""
+    shared = reduce(np.intersect1d, [_cases(metric, network, cohort) for network in networks])
+    each = [_per_class(metric, network, cohort, shared) for network in networks]
+    for number in each[0]:  # a class that one network has no number for has none in any
+        if reasons := [part for one in each if isinstance(part := one[number], str)]:
+            for one in each:
+                one[number] = reasons[0]
+    return each, shared
 
 
 def _sides(mine: Sequence[Influence], reference: Sequence[Influence]) -> Influence:

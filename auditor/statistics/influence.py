@@ -55,6 +55,11 @@ def difference(mine: Influence, reference: Influence) -> Influence:
     return Influence(mine.value - reference.value, patient, influence, mine.cases)
 
 
+def times(part: Influence, factor: float) -> Influence:
+    """The number times a constant."""
+    return part._replace(value=factor * part.value, influence=factor * part.influence)
+
+
 def jackknife(value: float, patient: Integers, without: Floats, cases: int) -> Influence | str:
     """The influences from the number `without` [G] each `patient` [G]."""
     if len(patient) < 2:

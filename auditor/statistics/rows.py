@@ -14,7 +14,7 @@ IMAGE = "(image)"
 MODEL = "(model)"
 """Pseudo classes: mean over the defined classes; one value per image for all its findings; one value per model."""
 BASELINE = "(blind)"
-"""The strategy of numbers that belong to no network: a map that never saw the image."""
+"""The strategy of numbers that belong to no network under audit: of a map that never saw the image, of an untrained network."""
 GROUPS = {"(head)": (0.05, math.inf), "(medium)": (0.01, 0.05), "(tail)": (0.0, 0.01)}
 """Pseudo classes: mean over the classes whose share of the training images is at least the first and below the second."""
 

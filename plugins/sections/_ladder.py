@@ -1,4 +1,4 @@
-"""The null ladder: each network's localisation beside maps that never saw the image, in one table."""
+"""The null ladder: each network's localisation beside untrained networks and maps that never saw the image, in one table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ ONLY_HERE = ("kappa_auc", "kappa_pointing", "cbl_excess", "effective_support")
 def ladder(evidence: Evidence, analysis: str, attribution: str) -> dict[str, Any] | None:
     """Chart and tables of one attribution; None where no kappa_loc was measured."""
     rows = [
-        row for row in evidence.select(analysis=analysis, class_name="(macro)") if row.attribution == attribution or _blind(row)
+        row
+        for row in evidence.select(analysis=analysis, class_name="(macro)")
+        if row.attribution == attribution or (_baseline(row) and row.attribution is None)
     ]
     if not any(row.metric == "kappa_loc" and row.value is not None for row in rows):
         return None
@@ -34,7 +36,10 @@ def ladder(evidence: Evidence, analysis: str, attribution: str) -> dict[str, Any
 
 
 def _rungs(evidence: Evidence, rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """Trained networks, then the untrained, then the blind maps: a name, its strategy, and its numbers by metric."""
+    """Trained networks, then the untrained, then the blind maps: a name, its strategy, and its numbers by metric.
+
+    An untrained network is one that audit.yaml lists so, or a control.
+    """
     numbers: dict[str, dict[str, Any]] = {}
     for row in rows:
         numbers.setdefault(row.model, {})[row.metric] = row
@@ -47,8 +52,8 @@ def _rungs(evidence: Evidence, rows: Sequence[Any]) -> list[dict[str, Any]]:
         }
         for model in models
     ]  # fmt: skip
-    blind = dict.fromkeys(row.model for row in rows if _blind(row))
-    return found + [{"name": name, "strategy": BLIND, "null": True, "numbers": numbers[name]} for name in blind]
+    baselines = dict.fromkeys(row.model for row in sorted(rows, key=lambda row: row.attribution is None) if _baseline(row))
+    return found + [{"name": name, "strategy": BLIND, "null": True, "numbers": numbers[name]} for name in baselines]
 
 
 def _untrained(model: Mapping[str, Any]) -> bool:
@@ -56,7 +61,7 @@ def _untrained(model: Mapping[str, Any]) -> bool:
     return (model.get("options") or {}).get("checkpoint", "") is None
 
 
-def _blind(row: Any) -> bool:
+def _baseline(row: Any) -> bool:
     return bool(row.strategy == BLIND)
 
 
@@ -66,11 +71,11 @@ def _chart(evidence: Evidence, rungs: Sequence[Mapping[str, Any]], attribution: 
         for rung in rungs
         if (row := rung["numbers"].get("kappa_loc")) is not None
     ]
-    heading = f"{title('kappa_loc')}, {title(attribution)}: against maps that never saw the image"
+    heading = f"{title('kappa_loc')}, {title(attribution)}: against maps that cannot know the patient"
     return {
         "title": heading,
         "caption": "Mean over classes with its 95 % interval over patients. 0 knows no more than where a finding usually sits, 1 is "
-        "ideal; the lower rows are maps that cannot know anything.",
+        "ideal; the lower rows are networks that have learned nothing and maps that never saw the image.",
         "series": [],
         "chance": False,
         "drawing": forest(marks, strategies(evidence), title=heading, axis=title("kappa_loc")),

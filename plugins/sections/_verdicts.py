@@ -39,6 +39,7 @@ def overall_verdicts(evidence: Evidence) -> list[dict[str, Any]]:
             "family": row.family if several else None,
             "mark": key(row.strategy, order),
             "strategy": row.strategy,
+            "stamped": row.attribution in evidence.stamps() and "sanity check" in (row.note or ""),
             "primary": row.claim == "primary",
             "difference": row.difference,
             "low": row.joint_low if row.joint_low is not None else row.low,

@@ -44,6 +44,7 @@ class Strategies(Section):
             "verdicts": verdicts,
             "meanings": meanings(verdicts),
             "claims": _claims(evidence),
+            "stamps": [text for texts in evidence.stamps().values() for text in texts],
             "strategies": len(order),
             "reference": order[0] if order else "none",
             "trainings": [_training(model, order) for model in ordered_models(evidence) if model.get("training")],

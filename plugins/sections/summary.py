@@ -112,7 +112,21 @@ def _can(evidence: Evidence) -> list[str]:
         sentences.insert(0, f"Of {figure(len(judged))} overall contrasts: {said}, after allowing for how many were looked at.")
     if judged and all(row.claim != "primary" for row in judged):
         sentences.append("All verdicts are exploratory, because audit.yaml declares no primary claim: indications, not proofs.")
+    if said := _checked(evidence):
+        sentences.append(said)
     return sentences
+
+
+def _checked(evidence: Evidence) -> str:
+    """How many sanity checks of the explanation methods were passed."""
+    asked = [control.outcome for control in evidence.controls if control.outcome != "not applicable"]
+    if not asked:
+        return ""
+    passed, failed = asked.count("passed"), asked.count("failed")
+    return (
+        f"{figure(passed)} of {figure(len(asked))} sanity checks of the explanation methods were passed, {figure(failed)} failed, "
+        f"{figure(len(asked) - passed - failed)} could not be decided."
+    )
 
 
 def _cannot(evidence: Evidence) -> list[str]:

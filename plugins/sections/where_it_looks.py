@@ -25,11 +25,12 @@ class WhereItLooks(Section):
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A part per attribution, a plate per case."""
-        shown = analyses(evidence, "where_it_looks")
+        shown, stamped = analyses(evidence, "where_it_looks"), evidence.stamps()
         used = dict.fromkeys(row.attribution for row in evidence.summaries if row.attribution)
         parts = [
             {
                 "title": f"Maps by {title(attribution)}",
+                "stamps": stamped.get(attribution, []),
                 "ladders": [found for name in shown if (found := ladder(evidence, name, attribution))],
                 "blocks": [
                     metric_block(evidence, metric, name, attribution)
@@ -44,6 +45,7 @@ class WhereItLooks(Section):
             "parts": parts,
             "cases": [case for number, picture in enumerate(evidence.pictures) for case in _plates(evidence, picture, number)],
             "bar": scale_bar(),
+            "controlled": bool(evidence.controls),
             "images": bool((evidence.audit.get("report") or {}).get("images", True)),
         }
 
