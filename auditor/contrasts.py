@@ -31,6 +31,7 @@ def contrasts(
             measured = [[columns[name] for columns in side if name in columns] for side in sides]
             if (
                 metric.name in companions
+                or metric.repeats
                 or metric.statistic in ("none", "elsewhere")
                 or handles(metric)
                 or (values and not any(name in columns for columns in values.values()))
@@ -52,13 +53,13 @@ def contrasts(
 def estimated(
     plan: Plan, analysis: Analysis, attribution: Attribution | None, columns: dict[str, Columns], cohort: Cohort
 ) -> Iterator[Row]:
-    """The same numbers, each strategy against the reference."""
+    """The same numbers, each strategy against the reference. A specificity is set, not found: it is not contrasted."""
     reference = plan.config.reference
     companions = {metric.chance for metric in analysis.metrics}
     for family, strategy, mine, base in pairings(plan.models, reference):
         sides = [[columns[model.id] for model in side if model.id in columns] for side in (mine, base)]
         for metric in filter(handles, analysis.metrics):
-            if metric.name in companions:
+            if metric.name in companions or metric.repeats or metric.statistic == "specificity":
                 continue
             measured = [[network for network in side if metric.of in network.values] for side in sides]
             if all(measured):

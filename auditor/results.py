@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, contrasts, levels
+from . import __version__, accounts, contrasts, levels
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
@@ -21,14 +21,14 @@ from .config import AuditConfig
 from .evidence import Evidence, Finding, Gap, Picture
 from .findings import judge
 from .identity import digest, options
-from .ledger import Ledger, Quarantine
+from .ledger import Ledger
 from .observers import ask
 from .origin import counted, met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
 from .statistics.decide import Row, decide
 from .statistics.estimates import Columns
-from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, frequency_groups
+from .statistics.rows import BASELINE, IMAGE, Curve, Summary
 
 PACKAGES = (
     "torch",
@@ -46,20 +46,12 @@ PACKAGES = (
 )
 
 
-class Accounting(NamedTuple):
-    """listed = used + quarantined, and which models gave too few answers to be used."""
-
-    quarantined: list[Quarantine]
-    failed: dict[str, str]
-
-
 def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str, Any] | None = None) -> Evidence:
     """Everything that results.json says; values are held for one analysis at a time. `self_test` is its record, if it was taken."""
-    account = _account(plan, ledger)
-    used = np.ones(len(plan.samples), bool)
-    used[[item.sample for item in account.quarantined]] = False
-    failures = _failures(plan, ledger, account)
-    cohort = _cohort(plan, used)
+    account = accounts.taken(plan, ledger)
+    used = account.used(len(plan.samples))
+    failures = accounts.failures(plan, ledger, account)
+    cohort = accounts.cohort(plan, used)
     summaries: list[Summary] = []
     rows: list[Row] = []
     curves: list[Curve] = []
@@ -115,45 +107,6 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     )
 
 
-def _account(plan: Plan, ledger: Ledger) -> Accounting:
-    """Quarantine every sample without pixels or without finite logits of some model, unless that model is to blame."""
-    items: dict[int, Quarantine] = {}
-    for model in plan.models:
-        if model.looked_into:
-            items |= {item.sample: item for item in ledger.quarantined(plan.scopes(model)[0])}
-    failed: dict[str, str] = {}
-    answers: dict[int, Quarantine] = {}
-    for model in plan.models:
-        found = [item for item in ledger.quarantined(plan.scopes(model)[1]) if item.sample not in items]
-        if found and len(found) > plan.config.max_quarantine * len(plan.samples):
-            failed[model.id] = f"{found[0].reason}: no usable answer for {len(found)} of {len(plan.samples)} images"
-        else:
-            answers |= {item.sample: item for item in found}
-    items |= answers
-    return Accounting([items[number] for number in sorted(items)], failed)
-
-
-def _failures(plan: Plan, ledger: Ledger, account: Accounting) -> dict[str, str]:
-    known = ledger.failures()
-    return {
-        unit.key: account.failed.get(unit.model) or known[unit.key]
-        for unit in plan.units
-        if unit.model in account.failed or unit.key in known
-    }
-
-
-def _cohort(plan: Plan, used: npt.NDArray[np.bool_]) -> Cohort:
-    codes = {patient: number for number, patient in enumerate(sorted({sample.patient for sample in plan.samples}))}
-    labels = [[-1 if label is None else label for label in sample.labels] for sample in plan.samples]
-    return Cohort(
-        plan.classes,
-        np.array([codes[s.patient] for s in plan.samples], np.int64),
-        np.array(labels, np.int8),
-        groups=frequency_groups(plan.classes, plan.dataset.train_counts()),
-        boxed=tuple(tuple(number if used[number] else -1 for number in of) for of in plan.elsewhere.cases),
-    )
-
-
 def _by_work(units: Iterable[Unit]) -> Iterator[tuple[Analysis, Attribution | None, list[Unit]]]:
     groups: dict[tuple[str, str | None], list[Unit]] = {}
     for unit in units:
@@ -177,7 +130,7 @@ def _gaps(plan: Plan, ledger: Ledger, unit: Unit, failure: str | None, used: npt
         yield Gap(*about, IMAGE if target == OVERALL else plan.classes[target], reason, n)
 
 
-def _accounting(plan: Plan, account: Accounting, used: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _accounting(plan: Plan, account: accounts.Account, used: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """Images and boxes: listed = used + quarantined, for both."""
     lost = [(sample.id, box.label) for sample, fine in zip(plan.samples, used, strict=True) if not fine for box in sample.boxes]
     bad = [{"id": name, "class": label_, "reason": why} for name, label_, why in plan.boxes.quarantined]
@@ -195,7 +148,7 @@ def _accounting(plan: Plan, account: Accounting, used: npt.NDArray[np.bool_]) ->
     }  # fmt: skip
 
 
-def _model(model: PlannedModel, account: Accounting) -> dict[str, Any]:
+def _model(model: PlannedModel, account: accounts.Account) -> dict[str, Any]:
     return {
         "id": model.id, "strategy": model.loader.strategy, "seed": model.loader.seed, "family": model.family,
         "use": model.loader.name, "options": options(model.loader), "layers": asdict(model.layers),

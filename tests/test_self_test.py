@@ -17,7 +17,7 @@ from auditor_plugins.analyses.performance import Performance
 from auditor_plugins.attributions.gradcam import GradCam
 
 import auditor.batch
-from auditor import ExitCode, passes, plan, results, self_test, thresholds
+from auditor import ExitCode, accounts, passes, plan, self_test, thresholds
 from auditor.boxes import Edges, pixel_edges
 from auditor.dataset import Box
 from auditor.network import Network
@@ -126,16 +126,16 @@ def odds_upside_down(patch: Patch) -> None:
 
 
 def every_image_a_patient(patch: Patch) -> None:
-    right = results._cohort
+    right = accounts.cohort
 
     def wrong(made: plan.Plan, used: Any) -> Any:
         return replace(right(made, used), patients=np.arange(len(made.samples)))
 
-    patch.setattr(results, "_cohort", wrong)
+    patch.setattr(accounts, "cohort", wrong)
 
 
 def nothing_quarantined(patch: Patch) -> None:
-    patch.setattr(results, "_account", lambda *_: results.Accounting([], {}))
+    patch.setattr(accounts, "taken", lambda *_: accounts.Account([], {}))
 
 
 def image_shifted(patch: Patch) -> None:
