@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .findings import Finding as Finding
 from .findings import Gap as Gap
+from .statistics.by_outcome import OutcomeRow
+from .statistics.operating import OperatingPoint
 from .statistics.rows import Comparison, Curve, Summary
 
 if TYPE_CHECKING:
@@ -22,13 +24,19 @@ SCHEMA_VERSION = 1
 @dataclass(frozen=True)
 class Picture:
     """One case across the models: pixels uint8 [H, W], its boxes (left, top, right, bottom as fractions), raw maps by
-    attribution and model id."""
+    attribution and model id.
+
+    `kind` says as what it was chosen after the measurement (a key of `failure_rules`), "" for cases chosen beforehand; then it
+    belongs to one model, and `words` tell its score.
+    """
 
     case: str
     class_name: str
     boxes: tuple[tuple[float, float, float, float], ...]
     pixels: npt.NDArray[np.uint8]
     maps: Mapping[str, Mapping[str, npt.NDArray[np.float32]]]
+    kind: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,8 @@ class Evidence:
     `audit`: title, reference, attributions, analyses, limit, report options, tool version. `dataset`: name, options, classes,
     counts per class, patients, notes. `models`: one mapping per model (id, strategy, seed, family, loader, classes,
     head, layers, preprocessing, digest, status, error). `metrics`: the Metric declarations by name.
-    `self_test`: {passed, of, failed}, or nothing where it was not taken.
+    `self_test`: {passed, of, failed}, or nothing where it was not taken. `operating` and `by_outcome`: outcomes at matched
+    specificity, and what the maps show by outcome, empty where no sensitivity was asked for.
     `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
     """
 
@@ -54,6 +63,8 @@ class Evidence:
     environment: Mapping[str, Any]
     self_test: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
+    operating: tuple[OperatingPoint, ...] = ()
+    by_outcome: tuple[OutcomeRow, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -85,6 +96,8 @@ class Evidence:
             "summaries": _rows(self.summaries),
             "comparisons": _rows(self.comparisons),
             "curves": _rows(self.curves),
+            "operating": _rows(self.operating),
+            "by_outcome": _rows(self.by_outcome),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "accounting": self.accounting,
@@ -110,6 +123,8 @@ class Evidence:
             environment=data["environment"],
             self_test=data.get("self_test", {}),
             curves=tuple(_curve(row) for row in data.get("curves", ())),
+            operating=tuple(OperatingPoint(**_named(row)) for row in data.get("operating", ())),
+            by_outcome=tuple(OutcomeRow(**_named(row)) for row in data.get("by_outcome", ())),
             pictures=tuple(pictures),
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, accounts, contrasts, levels
+from . import __version__, accounts, by_outcome, chosen, contrasts, levels
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
@@ -75,6 +75,8 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         for unit in plan.units
         if unit.analysis is None and unit.key in failures
     ]
+    told_apart = by_outcome.gather(plan, ledger, store, used, cohort, failures)
+    gaps += told_apart.gaps
     claims = plan.config.claims
     comparisons = decide(rows, claims.primary, claims.margins(), np.unique(cohort.patients), plan.config.seed)
     accounting = _accounting(plan, account, used)
@@ -86,6 +88,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     findings = judge(
         comparisons, gaps, of_networks, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
     )
+    findings += by_outcome.cautions(told_apart.rows)
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
@@ -103,7 +106,9 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         environment=environment(plan.device),
         self_test=self_test or {},
         curves=tuple(curves),
-        pictures=tuple(_pictures(plan, ledger, store, failures)),
+        operating=tuple(told_apart.points),
+        by_outcome=tuple(told_apart.rows),
+        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures),
     )
 
 
@@ -169,6 +174,7 @@ def _audit(config: AuditConfig, plan: Plan, afterwards: bool) -> dict[str, Any]:
         },
         "limited": None if len(plan.samples) == plan.available else {"used": len(plan.samples), "available": plan.available},
         "report": {"formats": list(config.report.formats), "images": config.report.images},
+        "chosen_by": chosen.RULE,
         "plugins": [os.path.basename(name) for name in config.plugins],
         "tool": __version__,
     }  # fmt: skip

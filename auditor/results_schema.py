@@ -58,6 +58,57 @@ class CurveRow(_Strict):
     measured_on: int = Field(ge=0, description="the other patients")
 
 
+class OperatingPointRow(_Strict):
+    """The threshold of one network for one class, and the outcomes counted at it.
+
+    Where there is a threshold, the four outcomes, `apart` and `unknown` add up to the images used.
+    """
+
+    model: str
+    strategy: str
+    class_name: str = Field(alias="class")
+    asked: float = Field(gt=0, lt=1, description="the specificity that the threshold is taken at")
+    threshold: float | None = Field(description="log-odds; an image is called positive above it")
+    missing: str | None
+    true_positives: int = Field(ge=0)
+    false_negatives: int = Field(ge=0)
+    false_positives: int = Field(ge=0)
+    true_negatives: int = Field(ge=0)
+    apart: int = Field(ge=0, description="images of patients that only choose the threshold")
+    unknown: int = Field(ge=0, description="images without a label")
+    chosen_on: int = Field(ge=0, description="negatives that the threshold is taken on")
+    chosen_on_patients: int = Field(ge=0)
+    chosen_apart: bool = Field(description="whether those patients are counted in no outcome")
+
+
+class _OutcomeRow(_Strict):
+    metric: str
+    attribution: str
+    model: str
+    strategy: str
+    class_name: str = Field(alias="class")
+    outcome: Literal["TP", "FN", "FP", "TN", "confident TP"]
+    n: int = Field(ge=0)
+    low: float | None
+    high: float | None
+    n_patients: int | None = Field(ge=0)
+    note: str | None
+
+
+class OfOutcome(_OutcomeRow):
+    """A number of one network's maps over the cases of one outcome."""
+
+    value: float
+    missing: None
+
+
+class NotOfOutcome(_OutcomeRow):
+    """Such a number that could not be had, and why."""
+
+    value: None
+    missing: str = Field(min_length=1)
+
+
 class _ComparisonRow(_Strict):
     metric: str
     analysis: str
@@ -163,6 +214,8 @@ class Results(_Strict):
     summaries: list[Estimated | NotEstimated]
     comparisons: list[Contrast | NoContrast]
     curves: list[CurveRow] = []
+    operating: list[OperatingPointRow] = []
+    by_outcome: list[OfOutcome | NotOfOutcome] = []
     findings: list[FindingRow]
     gaps: list[GapRow]
     accounting: Accounting

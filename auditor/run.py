@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from . import blind, passes, plan, results, self_test
+from . import blind, closer_look, passes, plan, results, self_test
 from . import config as configs
 from .device import choose_device
 from .errors import AuditError, ExitCode, MissingLibrary, ModelRefused, OutputError
@@ -74,6 +74,7 @@ def run(
                 observers.tell("plan_made", plan=audit)
                 _measure(audit, waiting, ledger, store, out, progress, strict, observers)
                 blind.run(audit, ledger, store)
+                closer_look.run(audit, ledger, store)
                 evidence = results.gather(audit, ledger, store, outcome.as_record())
             finally:
                 store.close()

@@ -7,7 +7,7 @@ each side's networks are averaged, and what a patient does to both sides is subt
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -118,15 +118,17 @@ def _per_class(metric: Metric, network: Columns, cohort: Cohort, shared: Integer
     found: Found = {}
     for number in range(len(cohort.classes)):
         mine = sample[target == number]
-        part = _maker(metric)(metric, network, cohort, number, mine) if len(mine) else NO_CASE
+        part = of_cases(metric, network, cohort, number, mine) if len(mine) else NO_CASE
         found[number] = part if isinstance(part, str) or _finite(part) else NOT_FINITE
     return found
 
 
-def _maker(metric: Metric) -> Callable[[Metric, Columns, Cohort, int, Integers], Influence | str]:
+def of_cases(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
+    """One number of these cases of a class, or why there is none."""
     if metric.statistic in PERMUTED:
-        return _permuted
-    return _rate if metric.statistic in RATES else _calibrated
+        return _permuted(metric, network, cohort, number, samples)
+    make = _rate if metric.statistic in RATES else _calibrated
+    return make(metric, network, cohort, number, samples)
 
 
 def _finite(part: Influence) -> bool:

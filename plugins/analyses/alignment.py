@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auditor import Analysis, ConfigError, Metric, hookimpl
+from auditor.evidence_maps import SMALL, unit_range, upsample
 from auditor.placement import Array, Regions, effective_support, joined, placed, regions, sizes, sums
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ PAPER = "Analyzing the Effects of Handling Data Imbalance on Learned Features fr
 SHUFFLED = "docs/methods.md A.11; the shuffled AUC of Borji et al., ICCV 2013, made for boxes"
 POINTING = "Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016"
 CHANCE = "docs/methods.md A.10"
-SMALL = 1e-8
 CROSSED = ("cbl", "pixel_auc", "pointing_game")
 NO_MAP = "no finite map, or the box is the whole image"
 
@@ -138,11 +138,6 @@ class Alignment(Analysis):
         }
 
 
-def unit_range(raw: Array) -> Array:
-    """A map [h, w] from its least to its largest value, as 0..1; a constant map becomes 0."""
-    return np.asarray((raw - raw.min()) / (raw.max() - raw.min() + SMALL))
-
-
 def overlaps(pixels: Array, own: Regions) -> dict[str, float]:
     """IoBB, IoR and IoU of a map in 0..1 with its region (docs/methods.md A.5)."""
     inside, total, region = sums(pixels, own)[0], pixels.sum(), sizes(own)[0]
@@ -151,18 +146,6 @@ def overlaps(pixels: Array, own: Regions) -> dict[str, float]:
         "ior": inside / (total + SMALL),
         "iou": inside / (region + total - inside + SMALL),
     }
-
-
-def upsample(scaled: Array, height: int, width: int) -> Array:
-    """A map [h, w] on a grid of height x width, bilinear with half-pixel centres."""
-    import torch
-
-    from auditor.bilinear import matrix
-
-    # In torch: NumPy's own threads would wait for work on the cores that the network runs on.
-    down, across = (torch.tensor(matrix(*sides)) for sides in zip(scaled.shape, (height, width), strict=True))
-    pixels: Array = (down @ torch.from_numpy(scaled) @ across.T).numpy()
-    return pixels
 
 
 @hookimpl

@@ -27,6 +27,8 @@ SPELT = {
     "pixel auc": "Pixel AUC",
     "ece": "ECE",
     "ece by chance": "ECE by chance",
+    "usual place": "Evidence at the usual place",
+    "abstained": "Abstained maps",
     "ap": "AP",
     "cam": "CAM",
     "gradcam": "Grad-CAM",
@@ -98,6 +100,8 @@ def home(evidence: Evidence, analysis: str) -> str:
     declared = [evidence.metrics.get(row.metric, {}) for row in rows]
     if any(metric.get("statistic") == "ece" for metric in declared):
         return "calibration"
+    if any(metric.get("statistic") == "sensitivity" for metric in declared):
+        return "outcomes"
     if any(metric.get("statistic") in ("auroc", "average_precision") for metric in declared):
         return "discrimination"
     return "concepts" if any(word in analysis for word in CONCEPTS) else "other"

@@ -19,6 +19,9 @@ AVERAGING = {
     "kappa": "One number per class from every map held against every box of the class; then the plain mean over the classes that have a "
     "number. Intervals leave out one patient at a time, maps and boxes together.",
     "excess": "As for kappa, without the division by what is left to gain.",
+    "sensitivity": "One share per class over its positives, at the threshold of the network and class; then the plain mean over the classes that have a "
+    "number. Intervals treat patients as independent and take the threshold as given.",
+    "specificity": "The same over the negatives. It was set, so it is not contrasted.",
     "elsewhere": "Kept per case and box, and not averaged.",
     "none": "Kept per case and not averaged, or one number for the network as a whole.",
 }
@@ -31,6 +34,7 @@ PITFALLS = {
     "calibration_slope": "Says nothing about the level: a network can have slope 1 and expect every finding twice too often.",
     "brier": "Small for rare findings whatever the network says; compare only on the same images.",
     "predicted_prevalence": "Right on average does not mean right for anyone.",
+    "sensitivity": "Compares with the labels as they are. It holds at this one specificity; at another the networks may rank otherwise.",
     "kappa_loc": "Boxes are not the pathology, and with NIH boxes a class's interval is about 0.1 to 0.2 wide on each side: read the mean over classes.",
     "cbl": "Zero is a map that ignores the image; a map that always shows where the class usually sits scores above it.",
     "pixel_auc": "Blind to how strong the evidence is: a faint rim around the box counts as much as a bright centre inside it.",
