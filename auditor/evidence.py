@@ -12,7 +12,7 @@ from .findings import Finding as Finding
 from .findings import Gap as Gap
 from .statistics.by_outcome import OutcomeRow
 from .statistics.operating import OperatingPoint
-from .statistics.rows import Comparison, Curve, Summary
+from .statistics.rows import Comparison, Curve, Repeat, Summary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ class Evidence:
     `audit`: title, reference, attributions, analyses, limit, report options, tool version. `dataset`: name, options, classes,
     counts per class, patients, notes. `models`: one mapping per model (id, strategy, seed, family, loader, classes,
     head, layers, preprocessing, digest, status, error). `metrics`: the Metric declarations by name.
-    `self_test`: {passed, of, failed}, or nothing where it was not taken. `operating` and `by_outcome`: outcomes at matched
+    `repeated`: contrasts under a changed assumption, beside their main one. `self_test`: {passed, of, failed}, or nothing where it was not taken. `operating` and `by_outcome`: outcomes at matched
     specificity, and what the maps show by outcome, empty where no sensitivity was asked for.
     `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
     """
@@ -63,6 +63,7 @@ class Evidence:
     environment: Mapping[str, Any]
     self_test: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
+    repeated: tuple[Repeat, ...] = ()
     operating: tuple[OperatingPoint, ...] = ()
     by_outcome: tuple[OutcomeRow, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
@@ -96,6 +97,7 @@ class Evidence:
             "summaries": _rows(self.summaries),
             "comparisons": _rows(self.comparisons),
             "curves": _rows(self.curves),
+            "repeated": _rows(self.repeated),
             "operating": _rows(self.operating),
             "by_outcome": _rows(self.by_outcome),
             "findings": _rows(self.findings),
@@ -123,6 +125,7 @@ class Evidence:
             environment=data["environment"],
             self_test=data.get("self_test", {}),
             curves=tuple(_curve(row) for row in data.get("curves", ())),
+            repeated=tuple(Repeat(**_named(row)) for row in data.get("repeated", ())),
             operating=tuple(OperatingPoint(**_named(row)) for row in data.get("operating", ())),
             by_outcome=tuple(OutcomeRow(**_named(row)) for row in data.get("by_outcome", ())),
             pictures=tuple(pictures),

@@ -78,5 +78,4 @@ def _point(
         model.id, model.loader.strategy, cohort.classes[number], metric.at,
         found.threshold if isinstance(found, Called) else None, None if isinstance(found, Called) else found,
         tp, fn, fp, tn, int((role == CHOOSES).sum()), used - len(samples), len(choosing), len(np.unique(cohort.patients[choosing])),
-        bool((role == CHOOSES).any()),
     )  # fmt: skip

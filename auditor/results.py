@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, accounts, by_outcome, chosen, contrasts, levels
+from . import __version__, accounts, by_outcome, chosen, contrasts, levels, repeats
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
@@ -28,7 +28,7 @@ from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
 from .statistics.decide import Row, decide
 from .statistics.estimates import Columns
-from .statistics.rows import BASELINE, IMAGE, Curve, Summary
+from .statistics.rows import BASELINE, IMAGE, Curve, Repeat, Summary
 
 PACKAGES = (
     "torch",
@@ -55,19 +55,21 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     summaries: list[Summary] = []
     rows: list[Row] = []
     curves: list[Curve] = []
+    repeated: list[Repeat] = []
     gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
     for analysis, attribution, units in _by_work(plan.units):
         standing = {unit.model: unit for unit in units if unit.key not in failures}
         values = {model: levels.of_used(ledger.values(unit.key), used) for model, unit in standing.items()}
         for unit in standing.values():
             summaries += levels.summaries(plan, ledger, unit, values[unit.model], cohort)
-        rows += contrasts.contrasts(plan, analysis, attribution, values, cohort)
+        rows += contrasts.contrasts(plan, analysis, attribution, values, cohort, contrasts.contrasted(analysis))
         columns = {model: Columns(values[model], ledger.elsewhere(unit.key)) for model, unit in standing.items()}
         summaries += levels.estimated(plan, analysis, attribution, columns, cohort)
         if standing and attribution in plan.attributions[:1]:
             summaries += levels.of_blind_maps(plan, analysis, ledger, used, cohort)
         curves += levels.curves(plan, analysis, columns, cohort)
-        rows += contrasts.estimated(plan, analysis, attribution, columns, cohort)
+        rows += contrasts.estimated(plan, analysis, attribution, columns, cohort, contrasts.contrasted(analysis))
+        repeated += repeats.gather(plan, analysis, attribution, columns, cohort)
         for unit in units:
             gaps += _gaps(plan, ledger, unit, failures.get(unit.key), used)
     gaps += [
@@ -106,6 +108,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         environment=environment(plan.device),
         self_test=self_test or {},
         curves=tuple(curves),
+        repeated=tuple(repeated),
         operating=tuple(told_apart.points),
         by_outcome=tuple(told_apart.rows),
         pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures),

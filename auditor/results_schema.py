@@ -78,7 +78,6 @@ class OperatingPointRow(_Strict):
     unknown: int = Field(ge=0, description="images without a label")
     chosen_on: int = Field(ge=0, description="negatives that the threshold is taken on")
     chosen_on_patients: int = Field(ge=0)
-    chosen_apart: bool = Field(description="whether those patients are counted in no outcome")
 
 
 class _OutcomeRow(_Strict):
@@ -145,6 +144,26 @@ class NoContrast(_ComparisonRow):
 
     difference: None
     missing: str = Field(min_length=1)
+
+
+class RepeatRow(_Strict):
+    """A contrast repeated under a changed assumption; it carries no verdict. `difference` is null exactly when `missing` says why."""
+
+    metric: str = Field(description="of the main contrast")
+    analysis: str
+    attribution: str | None
+    class_name: str = Field(alias="class")
+    family: str
+    strategy: str
+    reference: str
+    assuming: str = Field(min_length=1, description="what is otherwise")
+    difference: float | None
+    low: float | None
+    high: float | None
+    n_cases: int = Field(ge=0)
+    n_patients: int = Field(ge=0)
+    missing: str | None
+    note: str | None
 
 
 class FindingRow(_Strict):
@@ -214,6 +233,7 @@ class Results(_Strict):
     summaries: list[Estimated | NotEstimated]
     comparisons: list[Contrast | NoContrast]
     curves: list[CurveRow] = []
+    repeated: list[RepeatRow] = []
     operating: list[OperatingPointRow] = []
     by_outcome: list[OfOutcome | NotOfOutcome] = []
     findings: list[FindingRow]

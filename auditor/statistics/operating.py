@@ -49,7 +49,7 @@ class OperatingPoint:
     """The threshold (log-odds) of one network for one class, None exactly when `missing` says why, and the outcomes counted at it.
 
     true_positives + false_negatives + false_positives + true_negatives + apart + unknown is the number of images used: `apart` belong
-    to patients that only choose the threshold, `unknown` have no label. `chosen_on` counts negatives, `chosen_on_patients` theirs.
+    to patients that only choose the threshold (none where it is chosen on the measured cases), `unknown` have no label. `chosen_on` counts negatives, `chosen_on_patients` theirs.
     """
 
     model: str
@@ -66,7 +66,6 @@ class OperatingPoint:
     unknown: int
     chosen_on: int
     chosen_on_patients: int
-    chosen_apart: bool
 
 
 def threshold(negatives: Floats, specificity: float) -> float:

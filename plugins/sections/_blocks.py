@@ -21,6 +21,7 @@ from ._reading import (
     strategies,
     title,
 )
+from ._repeats import repeats
 from ._verdicts import NO_VERDICT, verdict_words
 
 MODELS_ACROSS, STRATEGIES_ACROSS = 8, 4
@@ -41,6 +42,7 @@ def metric_block(
         "charts": charts,
         "contrasts": about.contrast_tables(),
         "levels": about.level_tables(),
+        "repeats": repeats(evidence, metric, analysis, attribution),
     }
 
 

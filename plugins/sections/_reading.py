@@ -113,12 +113,14 @@ def analyses(evidence: Evidence, section: str) -> list[str]:
 
 
 def metric_names(evidence: Evidence, analysis: str, attribution: str | None) -> list[str]:
-    """Its metrics in the order they were measured; those that are the chance level of another are told beside it."""
+    """Its metrics in the order they were measured; those that are the chance level of another, or repeat it, are told
+    beside it."""
     measured = dict.fromkeys(
         row.metric for row in evidence.summaries if row.analysis == analysis and row.attribution == attribution
     )
     companions = {chance_metric(evidence, name) for name in measured}
-    return [name for name in measured if name not in companions]
+    repeats = {name for name, metric in evidence.metrics.items() if metric.get("repeats")}
+    return [name for name in measured if name not in companions | repeats]
 
 
 def chance_metric(evidence: Evidence, name: str) -> str | None:

@@ -63,7 +63,7 @@ def _point(evidence: Evidence) -> str:
     negatives = figure(most) if fewest == most else f"{figure(fewest)} to {figure(most)}"
     where = (
         f"on the {negatives} negatives of patients set apart for it, who are counted in no outcome"
-        if points[0].chosen_apart
+        if any(point.apart for point in points)
         else f"on the {negatives} audited negatives themselves, because no patients were set apart (option fit of outcomes), so that "
         "specificity is here what it was set to and no finding"
     )
