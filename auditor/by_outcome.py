@@ -29,8 +29,9 @@ from .statistics.rows import MACRO, Cohort, Values
 TOLD = ("kappa_loc", "cbl", "pointing_game", "map_mass", "effective_support")
 """Metrics of the maps of boxed positives that are told for found and missed apart."""
 BOUNDS: dict[str, tuple[float | None, float | None]] = {"kappa_loc": (None, 1), "cbl": (None, 1), USUAL_PLACE: (None, 1)}
-MUCH = 0.2
-"""The share of confident true positives off target that the interval must exceed for a caution: our choice, no standard."""
+MUCH, ENOUGH = 0.2, 20
+"""The share of confident true positives of a class off target that the interval must exceed for a caution, and of how many cases: our
+choice, no standard."""
 
 
 @dataclass
@@ -67,22 +68,22 @@ def gather(
 
 
 def cautions(rows: Sequence[OutcomeRow]) -> list[Finding]:
-    """Networks that are sure of findings while their maps lie off the box, where the data show it to be more than a few."""
-    found: dict[str, list[OutcomeRow]] = {}
+    """Findings that networks are sure of while their maps lie off the box, where the data show it to be more than a few."""
+    found: dict[tuple[str, str], list[OutcomeRow]] = {}
     for row in rows:
-        sure = row.metric == OFF_TARGET and row.class_name == MACRO and row.note is None
+        sure = row.metric == OFF_TARGET and row.class_name != MACRO and row.n >= ENOUGH
         if sure and row.low is not None and row.low > MUCH:
-            found.setdefault(row.attribution, []).append(row)
-    return [Finding("caution", _sure(attribution, of, rows), OFF_TARGET) for attribution, of in found.items()]
+            found.setdefault((row.class_name, row.attribution), []).append(row)
+    return [Finding("caution", _sure(*about, of, rows), OFF_TARGET, class_name=about[0]) for about, of in found.items()]
 
 
-def _sure(attribution: str, found: Sequence[OutcomeRow], rows: Sequence[OutcomeRow]) -> str:
+def _sure(name: str, attribution: str, found: Sequence[OutcomeRow], rows: Sequence[OutcomeRow]) -> str:
     networks = {row.model for row in rows if row.metric == OFF_TARGET and row.attribution == attribution}
     shares = sorted(100 * row.value for row in found if row.value is not None)
     span = f"{shares[0]:.0f} %" if len(shares) == 1 else f"{shares[0]:.0f} % to {shares[-1]:.0f} %"
     return (
-        f"Confident and off target: {len(found)} of {len(networks)} networks, where they are surest of a finding and right, have in {span} of the "
-        f"boxed cases a map ({attribution}) with no more evidence in the reference box than a box of that size would hold anywhere."
+        f"Confident and off target: {len(found)} of {len(networks)} networks, where they are right about {name} and surest of it, have in {span} of "
+        f"the boxed cases a map ({attribution}) with no more evidence in the reference box than a box of that size would hold anywhere."
     )
 
 
@@ -108,9 +109,9 @@ def _of_boxed(
             numbers = {k: statistics.of_metric(metric, network, cohort, k, mine) for k, mine in cases.items()}
             yield from _rows(name, about, OUTCOMES[outcome], numbers, cohort)
         for name in (ABSTAINED, USUAL_PLACE):
-            yield from _rows(name, about, OUTCOMES[outcome], _means(more[name], cohort, cases), cohort)
+            yield from _rows(name, about, OUTCOMES[outcome], _means(name, more[name], cohort, cases), cohort)
     cases = {number: _confident(told, number) for number in told.called}
-    yield from _rows(OFF_TARGET, about, CONFIDENT, _means(more[OFF_TARGET], cohort, cases), cohort)
+    yield from _rows(OFF_TARGET, about, CONFIDENT, _means(OFF_TARGET, more[OFF_TARGET], cohort, cases), cohort)
 
 
 def _confident(told: Told, number: int) -> Integers:
@@ -124,12 +125,13 @@ def _of_unboxed(ledger: Ledger, look: Look, cohort: Cohort) -> Iterator[OutcomeR
     for outcome in (FALSE_POSITIVE, TRUE_NEGATIVE):
         cases = {number: look.told.of(number, outcome) for number in look.told.called}
         for name in NUMBERS if values else ():
-            numbers = _means(values[name], cohort, cases)
+            numbers = _means(name, values[name], cohort, cases)
             yield from _rows(name, (label(look.attribution), look.told), OUTCOMES[outcome], numbers, cohort)
 
 
-def _means(column: Values, cohort: Cohort, cases: Mapping[int, Integers]) -> Found:
-    return {number: statistics.mean(column, cohort, number, mine) for number, mine in cases.items()}
+def _means(name: str, column: Values, cohort: Cohort, cases: Mapping[int, Integers]) -> Found:
+    yes_or_no = name in (ABSTAINED, OFF_TARGET)
+    return {number: statistics.mean(column, cohort, number, mine, yes_or_no) for number, mine in cases.items()}
 
 
 def _rows(name: str, about: tuple[Any, Told], outcome: str, numbers: Found, cohort: Cohort) -> Iterator[OutcomeRow]:

@@ -116,20 +116,23 @@ def test_maps_of_false_positives_lie_where_the_finding_usually_sits(whole: Evide
 def test_confident_and_off_target_counts_maps_beside_the_box_and_dead_ones(whole: Evidence) -> None:
     row = number(whole, "off_target", "confident TP")
     assert (row.value, row.n) == (pytest.approx(7 / 22), 22)  # j = 78 to 99; 90, 92, 94, 96, 98 beside, 83 and 93 dead
-    assert row.note is not None
-    assert not [f for f in whole.findings if "off target" in f.text], "11 patients are too few for a caution"
+    assert row.low is not None
+    assert row.low < 0.2
+    assert not [f for f in whole.findings if "off target" in f.text], "7 of 22 do not show that it is more than one in five"
 
 
-def test_a_caution_needs_an_interval_above_one_in_five() -> None:
-    about = {"metric": "off_target", "attribution": "cam", "strategy": "s", "class_name": "(macro)", "outcome": "confident TP"}
+def test_a_caution_needs_an_interval_above_one_in_five_and_twenty_cases() -> None:
+    about = {"metric": "off_target", "attribution": "cam", "strategy": "s", "class_name": "Mass", "outcome": "confident TP"}
     rows = [
-        OutcomeRow(**about, model="a", value=0.4, missing=None, n=3, low=0.3, high=0.5, n_patients=90),
-        OutcomeRow(**about, model="b", value=0.4, missing=None, n=3, low=0.1, high=0.7, n_patients=90),
-        OutcomeRow(**about, model="c", value=None, missing="not estimable (n = 0)", n=0),
+        OutcomeRow(**about, model="a", value=0.4, missing=None, n=90, low=0.3, high=0.5, n_patients=90),
+        OutcomeRow(**about, model="b", value=0.4, missing=None, n=30, low=0.1, high=0.7, n_patients=30),
+        OutcomeRow(**about, model="c", value=1.0, missing=None, n=19, low=0.7, high=1.0, n_patients=19),
+        OutcomeRow(**about, model="d", value=None, missing="not estimable (n = 0)", n=0),
     ]
     (found,) = cautions(rows)
+    assert (found.kind, found.class_name) == ("caution", "Mass")
     assert found.text == (
-        "Confident and off target: 1 of 3 networks, where they are surest of a finding and right, have in 40 % of the boxed cases a map (cam) "
+        "Confident and off target: 1 of 4 networks, where they are right about Mass and surest of it, have in 40 % of the boxed cases a map (cam) "
         "with no more evidence in the reference box than a box of that size would hold anywhere."
     )
     assert cautions(rows[1:]) == []

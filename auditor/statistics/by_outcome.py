@@ -13,7 +13,7 @@ import numpy as np
 
 from ..metric import Metric
 from .estimates import FEW, Columns, of_cases
-from .influence import TOO_FEW, Floats, Influence, Integers, averaged, interval
+from .influence import TOO_FEW, Floats, Influence, Integers, averaged, interval, share
 from .influence import mean as mean_over_patients
 from .operating import Called
 from .pairing import NO_CLASS
@@ -81,12 +81,13 @@ def of_metric(metric: Metric, network: Columns, cohort: Cohort, number: int, sam
     return mean(column, cohort, number, samples)
 
 
-def mean(column: Values, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
-    """The mean of a column over these cases of a class, those without a value left out."""
+def mean(column: Values, cohort: Cohort, number: int, samples: Integers, yes_or_no: bool = False) -> Influence | str:
+    """The mean of a column over these cases of a class, those without a value left out; `yes_or_no` where it is 0 or 1."""
     known = known_of(column, number, samples)
     if not len(known):
         return few(0)
-    found = mean_over_patients(_at(column, number, known), cohort.patients[known])
+    make = share if yes_or_no else mean_over_patients
+    found = make(_at(column, number, known), cohort.patients[known])
     return few(len(known)) if isinstance(found, str) else found
 
 

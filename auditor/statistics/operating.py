@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .influence import Floats, Influence, Integers, mean
+from .influence import Floats, Influence, Integers, share
 from .ranking import not_estimable
 
 STATISTICS = ("sensitivity", "specificity")
@@ -95,4 +95,4 @@ def rate(statistic: str, cases: Called) -> Influence | str:
     if not kind.any():
         return lacking or f"not estimable (0 {'positives' if statistic == 'sensitivity' else 'negatives'})"
     right = (cases.margin[kind] > 0) == (statistic == "sensitivity")
-    return mean(right.astype(np.float64), cases.patient[kind])
+    return share(right.astype(np.float64), cases.patient[kind])

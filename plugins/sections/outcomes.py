@@ -118,6 +118,7 @@ def _over_classes(evidence: Evidence, method: str) -> dict[str, Any]:
                     if (row.model, row.outcome, row.metric) == (model["id"], outcome, "abstained")
                     and row.class_name != "(macro)"
                 ),
+                "classes": _classes(cells, str(model["id"]), outcome),
                 "cells": [_cell(cells, str(model["id"]), outcome, name) for name in shown],
             }
             for model in ordered_models(evidence)
@@ -125,6 +126,11 @@ def _over_classes(evidence: Evidence, method: str) -> dict[str, Any]:
             if any(who == model["id"] for who, _, _ in cells)
         ],
     }
+
+
+def _classes(cells: Mapping[tuple[str, str, str], Any], model: str, outcome: str) -> str:
+    counts = sorted({row.n for (who, what, _), row in cells.items() if (who, what) == (model, outcome) and row.n})
+    return " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) if counts else "0"
 
 
 def _cell(cells: Mapping[tuple[str, str, str], Any], model: str, outcome: str, metric: str) -> Any:
