@@ -174,10 +174,17 @@ def _off_target(evidence: Evidence, method: str) -> list[dict[str, Any]]:
             "name": f"{model['strategy']}, {names[str(model['id'])]}",
             "row": next(row for row in found[model["id"]] if row.class_name == "(macro)"),
             "cases": sum(row.n for row in found[model["id"]] if row.class_name != "(macro)"),
+            "worst": _worst(found[model["id"]]),
         }
         for model in ordered_models(evidence)
         if model["id"] in found
     ]
+
+
+def _worst(rows: Sequence[Any]) -> Any:
+    """The class with the largest share, None where no class has one above 0."""
+    classes = [row for row in rows if row.class_name != "(macro)" and row.value]
+    return max(classes, key=lambda row: row.value, default=None)
 
 
 def _gallery(evidence: Evidence) -> list[dict[str, Any]]:
