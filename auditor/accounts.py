@@ -44,6 +44,7 @@ def taken(plan: Plan, ledger: Ledger) -> Account:
 
 
 def failures(plan: Plan, ledger: Ledger, account: Account) -> dict[str, str]:
+    """{unit: why} of the units that failed, those of failed models among them."""
     known = ledger.failures()
     return {
         unit.key: account.failed.get(unit.model) or known[unit.key]
@@ -53,6 +54,7 @@ def failures(plan: Plan, ledger: Ledger, account: Account) -> dict[str, str]:
 
 
 def cohort(plan: Plan, used: npt.NDArray[np.bool_]) -> Cohort:
+    """What all statistics share: patients and labels of every sample listed, and the boxes of those used."""
     codes = {patient: number for number, patient in enumerate(sorted({sample.patient for sample in plan.samples}))}
     labels = [[-1 if label is None else label for label in sample.labels] for sample in plan.samples]
     return Cohort(
