@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from .analysis import OVERALL
-from .boxes import Edges, Frame, Rounding, pixel_edges, union_masks, within
+from .boxes import Edges, Frame, Rounding, pixel_edges, resized, union_masks, within
 from .dataset import Box, Sample
 from .elsewhere import Elsewhere, Others
 from .errors import PluginError
 from .network import Cases, Network
-from .placement import Regions
+from .placement import Regions, regions
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ class Batch:
             self._elsewhere = Elsewhere(self.samples, self.classes)
         return self._elsewhere
 
-    def elsewhere(self, image: int, target: int) -> Regions:
-        """The boxes of this class on the images of the whole data set, on this image's grid."""
-        return self.boxed.regions(target, self.frames[image], self.size)
+    def elsewhere(self, image: int, target: int, scale: float = 1.0) -> Regions:
+        """The boxes of this class on the images of the whole data set, on this image's grid, their sides `scale` times as long."""
+        return self.boxed.regions(target, self.frames[image], self.size, scale)
 
     def others(self, image: int, target: int, count: int, rounding: Rounding) -> Others:
         """The boxes of a few other patients with this class, on this image's grid."""
@@ -108,6 +108,12 @@ class Batch:
     def boxes(self, image: int, target: int) -> list[Box]:
         """The usable boxes of one case in fractions of the network's grid."""
         return [box for label, box in self._boxes[image] if target in (OVERALL, label)]
+
+    def resized_boxes(self, image: int, target: int, scale: float) -> list[Box]:
+        """The same with their sides `scale` times as long; one that then lies outside the frame is not among them."""
+        frame, name = self.frames[image], self.classes[target]
+        own = [box for box in self.samples[image].boxes if target == OVERALL or box.label == name]
+        return [moved for box in own if (moved := within(resized(box, scale), frame))]
 
     def maps(self, attribution: Attribution, cases: Cases) -> Tensor:
         """Maps [P, h, w] of these cases; only those not asked for before are computed, all in one call."""
@@ -255,6 +261,20 @@ class View:
     def masks(self, rounding: Rounding = "outward") -> npt.NDArray[np.bool_]:
         """True inside any box of the case [P, H, W], on the grid of the network's input."""
         return union_masks(self.edges(rounding), *self.size)
+
+    def resized(self, scale: float) -> list[tuple[Regions, Regions]]:
+        """For each case its own boxes and those of `elsewhere`, all with their sides `scale` times as long.
+
+        Without a pixel where a box falls outside what the network sees.
+        """
+        self._need("box")
+        return [
+            (
+                regions([[pixel_edges(box, *self.size) for box in self._batch.resized_boxes(image, target, scale)]]),
+                self._batch.elsewhere(image, target, scale),
+            )
+            for image, target in self._pairs
+        ]
 
     @property
     def elsewhere(self) -> list[Regions]:

@@ -48,6 +48,19 @@ def usable(box: Box) -> Box | str:
     return clipped
 
 
+def resized(box: Box, scale: float) -> Box:
+    """The box about its own centre with its sides `scale` times as long, clipped to the image.
+
+    >>> resized(Box("Mass", 0.25, 0.5, 0.75, 1.0), 0.5)
+    Box(label='Mass', left=0.375, top=0.625, right=0.625, bottom=0.875)
+    """
+    if scale == 1:
+        return box
+    across, down = (scale - 1) * (box.right - box.left) / 2, (scale - 1) * (box.bottom - box.top) / 2
+    edges = (box.left - across, box.top - down, box.right + across, box.bottom + down)
+    return Box(box.label, *(min(max(edge, 0.0), 1.0) for edge in edges))
+
+
 def within(box: Box, frame: Frame) -> Box | None:
     """The box in fractions of the frame, clipped to it; None when nothing of it is left."""
     width, height = frame.right - frame.left, frame.bottom - frame.top

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from .analysis import Analysis
 from .attribution import Attribution
+from .metric import Metric
 from .plan import Plan, PlannedModel, label
 from .statistics.compare import compare
 from .statistics.decide import Row
@@ -14,27 +15,38 @@ from .statistics.estimates import contrasts as estimated_contrasts
 from .statistics.rows import MACRO, Cohort, Comparison, Values
 
 
-def contrasts(
-    plan: Plan, analysis: Analysis, attribution: Attribution | None, values: dict[str, dict[str, Values]], cohort: Cohort
-) -> Iterator[Row]:
-    """Each strategy against the reference, within one architecture where the reference has it, across otherwise.
+def contrasted(analysis: Analysis) -> list[Metric]:
+    """The metrics whose differences answer a question.
 
-    A metric that is the chance level of another is told beside it: a difference in it answers no question.
+    Not those that are the chance level of another or repeat one under a changed assumption: they are told beside it. Nor a
+    specificity: it is set and not found.
     """
-    reference = plan.config.reference
     companions = {metric.chance for metric in analysis.metrics}
+    never = ("none", "elsewhere", "others", "specificity")
+    return [
+        metric
+        for metric in analysis.metrics
+        if metric.name not in companions and not metric.repeats and metric.statistic not in never
+    ]
+
+
+def contrasts(
+    plan: Plan,
+    analysis: Analysis,
+    attribution: Attribution | None,
+    values: dict[str, dict[str, Values]],
+    cohort: Cohort,
+    metrics: Sequence[Metric],
+) -> Iterator[Row]:
+    """Each strategy against the reference in these metrics, within one architecture where the reference has it, across otherwise."""
+    reference = plan.config.reference
     for family, strategy, mine, base in pairings(plan.models, reference):
         sides = [[values[model.id] for model in side if model.id in values] for side in (mine, base)]
-        for metric in analysis.metrics:
+        for metric in metrics:
             about = (metric.name, analysis.name, label(attribution))
             name = metric.of or metric.name
             each = [[columns[name] for columns in side if name in columns] for side in sides]
-            if (
-                metric.name in companions
-                or metric.statistic in ("none", "elsewhere")
-                or handles(metric)
-                or (values and not any(name in columns for columns in values.values()))
-            ):
+            if handles(metric) or (values and not any(name in columns for columns in values.values())):
                 continue
             if not all(each):
                 lost = strategy if not each[0] else reference
@@ -50,16 +62,18 @@ def contrasts(
 
 
 def estimated(
-    plan: Plan, analysis: Analysis, attribution: Attribution | None, columns: dict[str, Columns], cohort: Cohort
+    plan: Plan,
+    analysis: Analysis,
+    attribution: Attribution | None,
+    columns: dict[str, Columns],
+    cohort: Cohort,
+    metrics: Sequence[Metric],
 ) -> Iterator[Row]:
-    """The same numbers, each strategy against the reference."""
+    """The same for metrics whose error is a sum over patients."""
     reference = plan.config.reference
-    companions = {metric.chance for metric in analysis.metrics}
     for family, strategy, mine, base in pairings(plan.models, reference):
         sides = [[columns[model.id] for model in side if model.id in columns] for side in (mine, base)]
-        for metric in filter(handles, analysis.metrics):
-            if metric.name in companions or metric.statistic == "others":
-                continue
+        for metric in filter(handles, metrics):
             known = [[network for network in side if measured(metric, network)] for side in sides]
             if all(known):
                 about = (metric.name, analysis.name, label(attribution))

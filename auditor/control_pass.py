@@ -158,7 +158,7 @@ class _Controls:
     def _measure(self, unit: Unit, network: Network, prepare: Callable[[Batch], None]) -> None:
         found = Found({}, {}, [])
         for pixels in parts(self.plan, self.model.loader.preprocessing, self.store):
-            batch, numbers = passes.seen(self.plan, self.model, network, pixels, slice(None))
+            batch, numbers = passes.seen(self.plan, self.model, network, pixels, range(len(pixels.rows)))
             prepare(batch)
             measure(unit, batch, numbers, {}, found, frozenset())
         found.gaps.clear()
@@ -208,7 +208,7 @@ class _Controls:
     def _standing(self, network: Network) -> tuple[Batch, Cases]:
         """The first batch of the chosen images, and of each the first class that has a box."""
         pixels = next(parts(self.plan, self.model.loader.preprocessing, self.store))
-        batch, _ = passes.seen(self.plan, self.model, network, pixels, slice(None))
+        batch, _ = passes.seen(self.plan, self.model, network, pixels, range(len(pixels.rows)))
         first = dict(reversed(batch.cases(BOXED)[0]))
         return batch, Cases(torch.tensor(sorted(first)), torch.tensor([first[image] for image in sorted(first)]))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .analysis import OVERALL
-from .boxes import Edges, Frame, Rounding, pixel_edges, within
+from .boxes import Edges, Frame, Rounding, pixel_edges, resized, within
 from .dataset import Box, Sample
 from .errors import PluginError
 from .placement import Regions, regions
@@ -37,7 +37,7 @@ class Elsewhere:
         self._boxes = [
             [_of_class(samples[number], name) for number in of] for name, of in zip(classes, self.cases, strict=True)
         ]
-        self._kept: dict[tuple[int, Frame, tuple[int, int]], Regions] = {}
+        self._kept: dict[tuple[int, Frame, tuple[int, int], float], Regions] = {}
         self._circle = [sorted((_place(samples[number]), place) for place, number in enumerate(of)) for of in self.cases]
         self._patients = [[samples[number].patient for number in of] for of in self.cases]
 
@@ -58,18 +58,18 @@ class Elsewhere:
         seen = (within(box, frame) for box in self._boxes[target][place])
         return [pixel_edges(box, *size, rounding) for box in seen if box]
 
-    def regions(self, target: int, frame: Frame, size: tuple[int, int]) -> Regions:
+    def regions(self, target: int, frame: Frame, size: tuple[int, int], scale: float = 1.0) -> Regions:
         """The boxes of every case of this class as they would lie on an image seen in this frame, on a grid of this size.
 
-        A box that falls outside the frame has no pixels.
+        Their sides are `scale` times as long. A box that falls outside the frame has no pixels.
         """
         if target == OVERALL:
             raise PluginError("an image as a whole has no class whose boxes elsewhere it could be held against")
-        key = (target, frame, size)
+        key = (target, frame, size, scale)
         if key not in self._kept:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
-            seen = [[moved for box in boxes if (moved := within(box, frame))] for boxes in self._boxes[target]]
+            seen = [[moved for box in boxes if (moved := within(resized(box, scale), frame))] for boxes in self._boxes[target]]
             self._kept[key] = regions([[pixel_edges(box, *size) for box in boxes] for boxes in seen])
         return self._kept[key]
 

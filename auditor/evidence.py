@@ -13,7 +13,9 @@ from .findings import Gap as Gap
 from .gated import GateOutcome as GateOutcome
 from .sanity import Control as Control
 from .sanity import stamps
-from .statistics.rows import Comparison, Curve, Summary, UnitDetector
+from .statistics.by_outcome import OutcomeRow
+from .statistics.operating import OperatingPoint
+from .statistics.rows import Comparison, Curve, Repeat, Summary, UnitDetector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +27,19 @@ SCHEMA_VERSION = 1
 @dataclass(frozen=True)
 class Picture:
     """One case across the models: pixels uint8 [H, W], its boxes (left, top, right, bottom as fractions), raw maps by
-    attribution and model id."""
+    attribution and model id.
+
+    `kind` says as what it was chosen after the measurement (a key of `failure_rules`), "" for cases chosen beforehand; then it
+    belongs to one model, and `words` tell its score.
+    """
 
     case: str
     class_name: str
     boxes: tuple[tuple[float, float, float, float], ...]
     pixels: npt.NDArray[np.uint8]
     maps: Mapping[str, Mapping[str, npt.NDArray[np.float32]]]
+    kind: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,10 @@ class Evidence:
     `audit`: title, reference, attributions, analyses, claims, gates as written, limit, report options, tool version. `dataset`: name, options, classes,
     counts per class, patients, notes. `models`: one mapping per model (id, strategy, seed, family, loader, classes,
     head, layers, preprocessing, digest, status, error). `metrics`: the Metric declarations by name.
-    `self_test`: {passed, of, failed}, or nothing where it was not taken.
-    `gates`: an outcome for every gate and every contrast or network that it is about.
-    `self_test`: {passed, of, failed}, or nothing where it was not taken. `controls`: a row per network, attribution and check
+    `gates`: an outcome for every gate and every contrast or network that it is about. `self_test`: {passed, of, failed}, or nothing where it was not taken. `controls`: a row per network, attribution and check
     of the explanation method, none where audit.yaml turns them off.
+    `repeated`: contrasts under a changed assumption, beside their main one. `operating` and `by_outcome`: outcomes at matched
+    specificity, and what the maps show by outcome, empty where no sensitivity was asked for.
     `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
     """
 
@@ -63,6 +71,9 @@ class Evidence:
     gates: tuple[GateOutcome, ...] = ()
     detectors: tuple[UnitDetector, ...] = ()
     controls: tuple[Control, ...] = ()
+    repeated: tuple[Repeat, ...] = ()
+    operating: tuple[OperatingPoint, ...] = ()
+    by_outcome: tuple[OutcomeRow, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -100,6 +111,9 @@ class Evidence:
             "curves": _rows(self.curves),
             "detectors": _rows(self.detectors),
             "controls": _rows(self.controls),
+            "repeated": _rows(self.repeated),
+            "operating": _rows(self.operating),
+            "by_outcome": _rows(self.by_outcome),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "gates": _rows(self.gates),
@@ -129,6 +143,9 @@ class Evidence:
             gates=tuple(GateOutcome(**_named(row)) for row in data.get("gates", ())),
             detectors=tuple(UnitDetector(**_named(row)) for row in data.get("detectors", ())),
             controls=tuple(Control(**row) for row in data.get("controls", ())),
+            repeated=tuple(Repeat(**_named(row)) for row in data.get("repeated", ())),
+            operating=tuple(OperatingPoint(**_named(row)) for row in data.get("operating", ())),
+            by_outcome=tuple(OutcomeRow(**_named(row)) for row in data.get("by_outcome", ())),
             pictures=tuple(pictures),
         )
 

@@ -15,7 +15,9 @@ from . import cases
 from .errors import ConfigError, MissingLibrary, OutputError, nearest
 from .evidence import Evidence, Gap, GateOutcome
 from .ledger import refused
-from .statistics.rows import Comparison, Summary
+from .statistics.by_outcome import OutcomeRow
+from .statistics.operating import OperatingPoint
+from .statistics.rows import Comparison, Repeat, Summary
 
 FORMATS = ("csv", "parquet")
 RISKY = tuple("=+-@\t\r\n＝＋－＠")
@@ -33,7 +35,7 @@ class Table(NamedTuple):
 
 
 def export(run: Path, format: str, out: Path | None = None) -> list[Path]:
-    """Write summaries, comparisons, gaps, gates, quarantined and (where a ledger is) cases of a run into `out`, or `RUN/export`.
+    """Write summaries, comparisons, their repetitions, outcomes, gaps, gates, quarantined and (where a ledger is) cases of a run into `out`, or `RUN/export`.
 
     A number that is missing is an empty cell in CSV and null in Parquet; its reason stands in the column `missing`.
     """
@@ -55,6 +57,9 @@ def export(run: Path, format: str, out: Path | None = None) -> list[Path]:
 def _tables(evidence: Evidence, run: Path) -> Iterator[Table]:
     yield _rows("summaries", Summary, evidence.summaries)
     yield _rows("comparisons", Comparison, evidence.comparisons)
+    yield _rows("repeated", Repeat, evidence.repeated)
+    yield _rows("operating", OperatingPoint, evidence.operating)
+    yield _rows("by_outcome", OutcomeRow, evidence.by_outcome)
     yield _rows("gaps", Gap, evidence.gaps)
     yield _rows("gates", GateOutcome, evidence.gates)
     listed = [[row.get(name) for row in evidence.accounting.get("quarantined", ())] for name in ("id", "reason", "detail")]

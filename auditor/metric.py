@@ -7,7 +7,7 @@ from typing import Literal
 
 Statistic = Literal[
     "mean", "auroc", "average_precision", "none", "elsewhere", "excess", "kappa", "lift", "others",
-    "predicted", "observed", "prevalence_gap", "intercept", "slope", "ece", "ece_chance", "brier",
+    "predicted", "observed", "prevalence_gap", "intercept", "slope", "ece", "ece_chance", "brier", "sensitivity", "specificity",
 ]  # fmt: skip
 
 
@@ -27,6 +27,13 @@ class Metric:
 
     The statistics from `predicted` to `brier` say how well log-odds (`of`) are calibrated, on the cases for which the per-case
     metric `against` is 0; with `after` the log-odds are first recalibrated by what fits the cases for which it is 1.
+
+    `sensitivity` and `specificity` call a case positive where its log-odds (`of`) exceed the threshold at which the share `at` of
+    the negatives does not; `against` names the per-case metric that says whether a case is measured (0), chooses the threshold (1)
+    or does both (2).
+
+    With `repeats` a metric is another one, measured under a changed assumption that `assuming` puts in words. It is shown beside
+    that one and gets no verdict of its own.
     """
 
     name: str
@@ -42,6 +49,9 @@ class Metric:
     against: str = ""
     per: str = ""
     after: Literal["", "temperature", "prior_shift"] = ""
+    at: float | None = None
+    repeats: str = ""
+    assuming: str = ""
     undefined: str = "undefined"
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,10 +100,13 @@ def _two_images(plan: Plan, model: PlannedModel, store: PixelStore) -> npt.NDArr
     raise ModelRefused("no image of the data set can be read")
 
 
-def seen(plan: Plan, model: PlannedModel, network: Network, pixels: Pixels, part: slice) -> Looked:
-    """One batch of the fixed size B, padded with zeros: results depend on B but never on the companions."""
-    numbers = [int(number) for number in pixels.rows[part]]
-    images = normalise(pixels.stored[part], model.loader.preprocessing).to(plan.device)
+def seen(plan: Plan, model: PlannedModel, network: Network, pixels: Pixels, places: Sequence[int]) -> Looked:
+    """The images at these places of a chunk as one batch of the fixed size B, padded with zeros.
+
+    Results depend on B but never on the companions.
+    """
+    numbers = [int(pixels.rows[place]) for place in places]
+    images = normalise(pixels.stored[list(places)], model.loader.preprocessing).to(plan.device)
     short = plan.config.batch - len(images)
     if short:
         images = torch.cat([images, images.new_zeros((short, *images.shape[1:]))])
@@ -111,7 +114,7 @@ def seen(plan: Plan, model: PlannedModel, network: Network, pixels: Pixels, part
         [plan.samples[number] for number in numbers],
         plan.classes,
         size=(images.shape[2], images.shape[3]),
-        frames=pixels.frames[part],
+        frames=[pixels.frames[place] for place in places],
         network=network,
         images=network.laid_out(images),
         softmax=model.loader.head == "softmax",
@@ -275,7 +278,8 @@ class _ModelPass:
             self.store.expect(preprocessing, following)
         unreadable += pixels.unreadable
         for start in range(0, len(pixels.rows), self.plan.config.batch):
-            yield seen(self.plan, self.model, self.network, pixels, slice(start, start + self.plan.config.batch))
+            places = range(start, min(start + self.plan.config.batch, len(pixels.rows)))
+            yield seen(self.plan, self.model, self.network, pixels, places)
 
     def _scored(self, table: ScoreTable, chunk: int) -> Looked:
         first = chunk * self.plan.chunk

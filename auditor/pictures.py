@@ -34,8 +34,16 @@ def save(run: Path, pictures: Sequence[Picture]) -> None:
                 arrays[array] = np.asarray(values, np.float32)
                 maps.append({"attribution": attribution, "model": model, "array": array})
         boxes = [[float(edge) for edge in box] for box in picture.boxes]
+        told = {"kind": picture.kind, "words": picture.words} if picture.kind else {}
         index.append(
-            {"case": picture.case, "class": picture.class_name, "boxes": boxes, "pixels": f"pixels_{number}", "maps": maps}
+            {
+                "case": picture.case,
+                "class": picture.class_name,
+                "boxes": boxes,
+                "pixels": f"pixels_{number}",
+                "maps": maps,
+                **told,
+            }
         )
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -65,4 +73,4 @@ def _picture(row: dict[str, Any], arrays: Any) -> Picture:
     for entry in row["maps"]:
         maps.setdefault(entry["attribution"], {})[entry["model"]] = arrays[entry["array"]]
     boxes = tuple((float(left), float(top), float(right), float(bottom)) for left, top, right, bottom in row["boxes"])
-    return Picture(row["case"], row["class"], boxes, arrays[row["pixels"]], maps)
+    return Picture(row["case"], row["class"], boxes, arrays[row["pixels"]], maps, row.get("kind", ""), row.get("words", ""))

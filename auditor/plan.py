@@ -339,14 +339,14 @@ def _units(
     """Units of work, and what could not become one: (model, analysis, reason)."""
     units: list[Unit] = []
     unmet: list[tuple[str, str, str]] = []
-    looks = [(attribution, _identity("attributions", attribution, registry)) for attribution in attributions]
+    looks = [(attribution, component_identity("attributions", attribution, registry)) for attribution in attributions]
     for model in models:
         for analysis in analyses:
             reason = _unmet(model, analysis, attributions)
             if reason:
                 unmet.append((model.id, analysis.name, reason))
                 continue
-            what = _identity("analyses", analysis, registry)
+            what = component_identity("analyses", analysis, registry)
             for attribution, look in looks if "attribution" in analysis.needs else [(None, None)]:
                 units.append(Unit(digest(model.id, model.identity, shared, what, look), model.id, analysis, attribution))
         for attribution, look in looks if gallery and model.looked_into else ():
@@ -367,7 +367,7 @@ def _unmet(model: PlannedModel, analysis: Analysis, attributions: Sequence[Attri
     return None
 
 
-def _identity(kind: str, component: Any, registry: Registry) -> tuple[Any, ...]:
+def component_identity(kind: str, component: Any, registry: Registry) -> tuple[Any, ...]:
     """Everything of a component that its results depend on: name, options, code."""
     return component.name, identity(component), registry.code_digest(kind, component.name)
 

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, contrasts, gated, gates, levels, sanity
+from . import __version__, accounts, by_outcome, chosen, contrasts, gated, gates, levels, repeats, sanity
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
@@ -22,7 +22,7 @@ from .control_rows import Told
 from .evidence import Evidence, Finding, Gap, Picture
 from .findings import judge
 from .identity import digest, options
-from .ledger import Ledger, Quarantine
+from .ledger import Ledger
 from .observers import ask
 from .origin import counted, met_before, told
 from .pixels import PixelStore
@@ -30,7 +30,7 @@ from .plan import Plan, PlannedModel, Unit, label, to_json
 from .sanity import stamped
 from .statistics.decide import Row, decide
 from .statistics.estimates import Columns
-from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, UnitDetector, frequency_groups
+from .statistics.rows import BASELINE, IMAGE, Curve, Repeat, Summary, UnitDetector
 
 PACKAGES = (
     "torch",
@@ -48,24 +48,17 @@ PACKAGES = (
 )
 
 
-class Accounting(NamedTuple):
-    """listed = used + quarantined, and which models gave too few answers to be used."""
-
-    quarantined: list[Quarantine]
-    failed: dict[str, str]
-
-
 def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str, Any] | None = None) -> Evidence:
     """Everything that results.json says; values are held for one analysis at a time. `self_test` is its record, if it was taken."""
-    account = _account(plan, ledger)
-    used = np.ones(len(plan.samples), bool)
-    used[[item.sample for item in account.quarantined]] = False
-    failures = _failures(plan, ledger, account)
-    cohort = _cohort(plan, used)
+    account = accounts.taken(plan, ledger)
+    used = account.used(len(plan.samples))
+    failures = accounts.failures(plan, ledger, account)
+    cohort = accounts.cohort(plan, used)
     summaries: list[Summary] = []
     rows: list[Row] = []
     curves: list[Curve] = []
     detectors: list[UnitDetector] = []
+    repeated: list[Repeat] = []
     gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
     for analysis, attribution, units in _by_work(plan.units):
         standing = {unit.model: unit for unit in units if unit.key not in failures}
@@ -73,7 +66,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         for unit in standing.values():
             summaries += levels.summaries(plan, ledger, unit, values[unit.model], cohort)
             detectors += levels.detectors(plan, ledger, unit)
-        rows += contrasts.contrasts(plan, analysis, attribution, values, cohort)
+        rows += contrasts.contrasts(plan, analysis, attribution, values, cohort, contrasts.contrasted(analysis))
         columns = {
             model: Columns(values[model], ledger.elsewhere(unit.key), ledger.summary(unit.key))
             for model, unit in standing.items()
@@ -83,7 +76,8 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
             summaries += levels.of_blind_maps(plan, analysis, ledger, used, cohort)
         summaries += levels.of_untrained(plan, analysis, attribution, ledger, used, cohort)
         curves += levels.curves(plan, analysis, columns, cohort)
-        rows += contrasts.estimated(plan, analysis, attribution, columns, cohort)
+        rows += contrasts.estimated(plan, analysis, attribution, columns, cohort, contrasts.contrasted(analysis))
+        repeated += repeats.gather(plan, analysis, attribution, columns, cohort)
         for unit in units:
             gaps += _gaps(plan, ledger, unit, failures.get(unit.key), used)
     gaps += [
@@ -91,6 +85,8 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         for unit in plan.units
         if unit.analysis is None and unit.key in failures
     ]
+    told_apart = by_outcome.gather(plan, ledger, store, used, cohort, failures)
+    gaps += told_apart.gaps
     claims = plan.config.claims
     comparisons = decide(rows, claims.primary, claims.margins(), np.unique(cohort.patients), plan.config.seed)
     controls = list(Told(plan, ledger, used, cohort, failures).rows())
@@ -105,6 +101,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         comparisons, gaps, of_networks, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
     )
     findings = sanity.findings(controls, plan.config.controls) + findings
+    findings += by_outcome.cautions(told_apart.rows)
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
@@ -124,48 +121,12 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         controls=tuple(controls),
         curves=tuple(curves),
         detectors=tuple(detectors),
-        pictures=tuple(_pictures(plan, ledger, store, failures)),
+        repeated=tuple(repeated),
+        operating=tuple(told_apart.points),
+        by_outcome=tuple(told_apart.rows),
+        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures),
     )
     return replace(evidence, gates=gated.judge(plan.config.judged_gates, evidence))
-
-
-def _account(plan: Plan, ledger: Ledger) -> Accounting:
-    """Quarantine every sample without pixels or without finite logits of some model, unless that model is to blame."""
-    items: dict[int, Quarantine] = {}
-    for model in plan.models:
-        if model.looked_into:
-            items |= {item.sample: item for item in ledger.quarantined(plan.scopes(model)[0])}
-    failed: dict[str, str] = {}
-    answers: dict[int, Quarantine] = {}
-    for model in plan.models:
-        found = [item for item in ledger.quarantined(plan.scopes(model)[1]) if item.sample not in items]
-        if found and len(found) > plan.config.max_quarantine * len(plan.samples):
-            failed[model.id] = f"{found[0].reason}: no usable answer for {len(found)} of {len(plan.samples)} images"
-        else:
-            answers |= {item.sample: item for item in found}
-    items |= answers
-    return Accounting([items[number] for number in sorted(items)], failed)
-
-
-def _failures(plan: Plan, ledger: Ledger, account: Accounting) -> dict[str, str]:
-    known = ledger.failures()
-    return {
-        unit.key: account.failed.get(unit.model) or known[unit.key]
-        for unit in plan.units
-        if unit.model in account.failed or unit.key in known
-    }
-
-
-def _cohort(plan: Plan, used: npt.NDArray[np.bool_]) -> Cohort:
-    codes = {patient: number for number, patient in enumerate(sorted({sample.patient for sample in plan.samples}))}
-    labels = [[-1 if label is None else label for label in sample.labels] for sample in plan.samples]
-    return Cohort(
-        plan.classes,
-        np.array([codes[s.patient] for s in plan.samples], np.int64),
-        np.array(labels, np.int8),
-        groups=frequency_groups(plan.classes, plan.dataset.train_counts()),
-        boxed=tuple(tuple(number if used[number] else -1 for number in of) for of in plan.elsewhere.cases),
-    )
 
 
 def _by_work(units: Iterable[Unit]) -> Iterator[tuple[Analysis, Attribution | None, list[Unit]]]:
@@ -191,7 +152,7 @@ def _gaps(plan: Plan, ledger: Ledger, unit: Unit, failure: str | None, used: npt
         yield Gap(*about, IMAGE if target == OVERALL else plan.classes[target], reason, n)
 
 
-def _accounting(plan: Plan, account: Accounting, used: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _accounting(plan: Plan, account: accounts.Account, used: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """Images and boxes: listed = used + quarantined, for both."""
     lost = [(sample.id, box.label) for sample, fine in zip(plan.samples, used, strict=True) if not fine for box in sample.boxes]
     bad = [{"id": name, "class": label_, "reason": why} for name, label_, why in plan.boxes.quarantined]
@@ -209,7 +170,7 @@ def _accounting(plan: Plan, account: Accounting, used: npt.NDArray[np.bool_]) ->
     }  # fmt: skip
 
 
-def _model(model: PlannedModel, account: Accounting) -> dict[str, Any]:
+def _model(model: PlannedModel, account: accounts.Account) -> dict[str, Any]:
     return {
         "id": model.id, "strategy": model.loader.strategy, "seed": model.loader.seed, "family": model.family,
         "use": model.loader.name, "options": options(model.loader), "layers": asdict(model.layers),
@@ -230,6 +191,7 @@ def _audit(config: AuditConfig, plan: Plan, afterwards: bool) -> dict[str, Any]:
         },
         "limited": None if len(plan.samples) == plan.available else {"used": len(plan.samples), "available": plan.available},
         "report": {"formats": list(config.report.formats), "images": config.report.images},
+        "chosen_by": chosen.RULE,
         "plugins": [os.path.basename(name) for name in config.plugins],
         "tool": __version__,
     }  # fmt: skip

@@ -72,6 +72,50 @@ class DetectorRow(_Strict):
     p: float = Field(ge=0, le=1, description="adjusted for all units and classes of the model")
 
 
+class OperatingPointRow(_Strict):
+    """The threshold of one network for one class, and the outcomes counted at it.
+
+    Where there is a threshold, the four outcomes, `apart` and `unknown` add up to the images used.
+    """
+
+    asked: float = Field(gt=0, lt=1, description="the specificity that the threshold is taken at")
+    threshold: float | None = Field(description="log-odds; an image is called positive above it")
+    missing: str | None
+    true_positives: int = Field(ge=0)
+    false_negatives: int = Field(ge=0)
+    false_positives: int = Field(ge=0)
+    true_negatives: int = Field(ge=0)
+    apart: int = Field(ge=0, description="images of patients that only choose the threshold")
+    unknown: int = Field(ge=0, description="images without a label")
+    chosen_on: int = Field(ge=0, description="negatives that the threshold is taken on")
+    chosen_on_patients: int = Field(ge=0)
+
+
+class _OutcomeRow(_Strict):
+    metric: str
+    attribution: str
+    outcome: Literal["TP", "FN", "FP", "TN", "confident TP"]
+    n: int = Field(ge=0)
+    low: float | None
+    high: float | None
+    n_patients: int | None = Field(ge=0)
+    note: str | None
+
+
+class OfOutcome(_OutcomeRow):
+    """A number of one network's maps over the cases of one outcome."""
+
+    value: float
+    missing: None
+
+
+class NotOfOutcome(_OutcomeRow):
+    """Such a number that could not be had, and why."""
+
+    value: None
+    missing: str = Field(min_length=1)
+
+
 class _ComparisonRow(_Strict):
     metric: str
     analysis: str
@@ -108,6 +152,26 @@ class NoContrast(_ComparisonRow):
 
     difference: None
     missing: str = Field(min_length=1)
+
+
+class RepeatRow(_Strict):
+    """A contrast repeated under a changed assumption; it carries no verdict. `difference` is null exactly when `missing` says why."""
+
+    metric: str = Field(description="of the main contrast")
+    analysis: str
+    attribution: str | None
+    class_name: str = Field(alias="class")
+    family: str
+    strategy: str
+    reference: str
+    assuming: str = Field(min_length=1, description="what is otherwise")
+    difference: float | None
+    low: float | None
+    high: float | None
+    n_cases: int = Field(ge=0)
+    n_patients: int = Field(ge=0)
+    missing: str | None
+    note: str | None
 
 
 class FindingRow(_Strict):
@@ -229,6 +293,9 @@ class Results(_Strict):
     curves: list[CurveRow] = []
     detectors: list[DetectorRow] = []
     controls: list[ControlRow] = []
+    repeated: list[RepeatRow] = []
+    operating: list[OperatingPointRow] = []
+    by_outcome: list[OfOutcome | NotOfOutcome] = []
     findings: list[FindingRow]
     gaps: list[GapRow]
     gates: list[GateJudged | GateNotEvaluated] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from . import blind, control_pass, gates, passes, plan, results, self_test
+from . import blind, closer_look, control_pass, gates, passes, plan, results, self_test
 from . import config as configs
 from .device import choose_device
 from .ending import exit_code
@@ -78,6 +78,7 @@ def run(
                 _measure(audit, waiting, ledger, store, out, progress, strict, observers)
                 blind.run(audit, ledger, store)
                 control_pass.run(audit, ledger, store)
+                closer_look.run(audit, ledger, store)
                 evidence = results.gather(audit, ledger, store, outcome.as_record())
             finally:
                 store.close()

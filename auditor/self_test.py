@@ -130,7 +130,7 @@ def summary(metric: str, strategy: str, *classes: str) -> Callable[[Evidence], I
 @lru_cache
 def checks() -> tuple[Check, ...]:
     """Everything that must hold."""
-    return (*_accounting(), *_performance(), *_alignment(), *_dissection(), *_contrast())
+    return (*_accounting(), *_performance(), *_outcomes(), *_alignment(), *_dissection(), *_contrast())
 
 
 def _accounting() -> Iterator[Check]:
@@ -175,6 +175,20 @@ def _probability(name: str, sign: float) -> float:
         share = truth.brightness(name, plateau) / truth.brightness(name) if name in shown else 0.0
         logits.append(-2 + 2 * sign * share)
     return math.fsum(1 / (1 + math.exp(-logit)) for logit in logits) / IMAGES
+
+
+def _outcomes() -> Iterator[Check]:
+    everywhere = (*CLASSES, "(macro)")
+    for strategy, found, words in (("own", 1.0, "that knows every finding"), ("averse", 0.0, "that is wrong every time")):
+        yield Check(
+            "outcomes", f"sensitivity of a network {words}", summary("sensitivity", strategy, *everywhere), (found,) * 4
+        )
+    yield Check(
+        "outcomes",
+        "specificity where the three images without a finding tie",
+        summary("specificity", "own", *everywhere),
+        (1.0,) * 4,
+    )
 
 
 def _alignment() -> Iterator[Check]:

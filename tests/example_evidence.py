@@ -15,18 +15,22 @@ import numpy as np
 from auditor_plugins.analyses.alignment import Alignment
 from auditor_plugins.analyses.detectors import Detectors
 from auditor_plugins.analyses.dissection import Dissection
+from auditor_plugins.analyses.outcomes import Outcomes
 from auditor_plugins.analyses.performance import Performance
 
 from auditor import gated
+from auditor.chosen import RULE
 from auditor.evidence import Evidence, Finding, Gap
 from auditor.findings import judge
 from auditor.gates import Gate
 from auditor.metric import Metric
 from auditor.sanity import Check, Control, stamped
 from auditor.sanity import findings as sanity_findings
+from auditor.statistics.by_outcome import OutcomeRow
 from auditor.statistics.decide import decide
 from auditor.statistics.effect import Linear
-from auditor.statistics.rows import IMAGE, MACRO, MODEL, Comparison, Summary, UnitDetector
+from auditor.statistics.operating import OperatingPoint
+from auditor.statistics.rows import IMAGE, MACRO, MODEL, Comparison, Repeat, Summary, UnitDetector
 
 CLASSES = ("Effusion", "Atelectasis", "Cardiomegaly", "Mass", "Pneumonia", "Hernia")
 POSITIVE = dict(zip(CLASSES, (1207, 880, 256, 310, 131, 6), strict=True))
@@ -46,6 +50,7 @@ GATES = (
     Gate.model_validate({"metric": "auroc", "claim": "noninferior", "class": "Hernia", "strategy": "focal", "margin": 0.05}),
 )
 IMAGES, PATIENTS = 2797, 1204
+SCORED = ("performance", "outcomes")
 
 
 def models() -> Iterator[dict[str, Any]]:
@@ -69,6 +74,9 @@ def level(metric: str, name: str, strategy: str, noise: float) -> float:
         "pointing_game": 0.48 - 0.1 * rare, "empty_map": 0.02, "disjoint_concepts": 562 - 90 * rare, "unique_concepts": 328 - 60 * rare,
         "kappa_loc": 0.34 - 0.2 * rare, "kappa_auc": 0.3 - 0.2 * rare, "kappa_pointing": 0.28 - 0.2 * rare, "cbl_excess": 0.2 - 0.1 * rare,
         "cbl": 0.45 - 0.1 * rare, "pixel_auc": 0.8 - 0.1 * rare, "map_mass": 0.2, "box_share": 0.06, "effective_support": 0.3,
+        "sensitivity": 0.6 - 0.2 * rare, "specificity": 0.9,
+        **{f"{name}_{size}_boxes": value + by for name, value in {"kappa_loc": 0.34 - 0.2 * rare, "cbl": 0.45 - 0.1 * rare}.items()
+           for size, by in (("larger", 0.02), ("smaller", -0.02))},
         "disjoint_chance": 410 - 60 * rare, "unique_chance": 255 - 40 * rare, "active_fraction": 0.0391, "dead_channels": 7,
         "active_channels": 1003, "inactive_channels": 21, "disjoint_others": 470 - 80 * rare, "unique_others": 290 - 50 * rare,
         "disjoint_excess": 92 - 10 * rare, "unique_excess": 38 - 10 * rare, "disjoint_lift": 0.18, "unique_lift": 0.12,
@@ -94,9 +102,9 @@ def summaries(random: np.random.Generator) -> Iterator[Summary]:
                         yield Summary(metric.name, analysis, *about, MODEL, whole, None, 1, *within)
                     continue
                 for name in wholes(analysis, metric) + CLASSES:
-                    n = (BOXES if analysis != "performance" else {}).get(name, IMAGES if analysis == "performance" else 684)
+                    n = (BOXES if analysis not in SCORED else {}).get(name, IMAGES if analysis in SCORED else 684)
                     if name == MACRO:
-                        n = sum(not reason(metric, each, 684 if analysis == "performance" else BOXES[each]) for each in CLASSES)
+                        n = sum(not reason(metric, each, 684 if analysis in SCORED else BOXES[each]) for each in CLASSES)
                     missing = reason(metric, name, n)
                     value = None if missing else level(metric.name, name, model["strategy"], float(random.normal()))
                     sure = metric.statistic in ("excess", "lift", "others") and value is not None
@@ -129,10 +137,14 @@ def contrasts(random: np.random.Generator) -> Iterator[Comparison]:
     for analysis, attribution, metrics in work():
         for strategy in STRATEGIES[1:]:
             for metric in metrics:
-                if metric.statistic in ("none", "elsewhere") or metric.name.endswith(("_chance", "_others")):
+                if (
+                    metric.statistic in ("none", "elsewhere", "specificity")
+                    or metric.repeats
+                    or metric.name.endswith(("_chance", "_others"))
+                ):
                     continue
                 for name in wholes(analysis, metric) + CLASSES:
-                    n = (BOXES if analysis != "performance" else {}).get(name, IMAGES if analysis == "performance" else 684)
+                    n = (BOXES if analysis not in SCORED else {}).get(name, IMAGES if analysis in SCORED else 684)
                     missing = reason(metric, name, n)
                     width = (
                         0.06
@@ -163,9 +175,51 @@ def contrasts(random: np.random.Generator) -> Iterator[Comparison]:
                     )
 
 
+def repeated(found: tuple[Comparison, ...]) -> Iterator[Repeat]:
+    for row in found:
+        if row.metric == "kappa_loc":
+            about = (row.metric, row.analysis, row.attribution, row.class_name, row.family, row.strategy, row.reference)
+            for assuming in ("boxes 10 % larger", "boxes 10 % smaller", "one image per patient"):
+                yield Repeat(
+                    *about, assuming, row.difference, row.low, row.high, row.n_cases, row.n_patients, row.missing, row.note
+                )
+
+
+def operating() -> Iterator[OperatingPoint]:
+    for model in models():
+        for name, positive in POSITIVE.items():
+            found, negative = round(positive * level("sensitivity", name, model["strategy"], 0)), IMAGES - positive
+            wrong = round(0.1 * negative)
+            counts = (found, positive - found, wrong, negative - wrong, 0, 0, negative, PATIENTS - 300)
+            yield OperatingPoint(model["id"], model["strategy"], name, 0.9, -2.0, None, *counts)
+
+
+def by_outcome() -> Iterator[OutcomeRow]:
+    for model in models():
+        for outcome, names in (
+            ("TP", MAPS),
+            ("FN", MAPS),
+            ("FP", MAPS[2:]),
+            ("TN", MAPS[2:]),
+            ("confident TP", ("off_target",)),
+        ):
+            for metric in names:
+                for name in (MACRO, *CLASSES):
+                    n = sum(map(bool, BOXES.values())) if name == MACRO else 40 if outcome in ("FP", "TN") else BOXES[name] // 2
+                    value = {"TP": 0.4, "FN": 0.3}.get(outcome, 0.1) + SHIFT[model["strategy"]]
+                    about = (metric, "cam", model["id"], model["strategy"], name, outcome)
+                    if n:
+                        yield OutcomeRow(*about, value, None, n, value - 0.05, value + 0.05, n)
+                    else:
+                        yield OutcomeRow(*about, None, "not estimable (n = 0)", 0)
+
+
+MAPS = ("kappa_loc", "cbl", "map_mass", "abstained", "usual_place")
+
+
 def work() -> list[tuple[str, str | None, tuple[Metric, ...]]]:
     return [
-        ("performance", None, Performance.metrics), ("alignment", "cam", Alignment.metrics), ("alignment", "gradcam", Alignment.metrics),
+        ("performance", None, Performance.metrics), ("outcomes", None, Outcomes().metrics), ("alignment", "cam", Alignment.metrics), ("alignment", "gradcam", Alignment.metrics),
         ("dissection", None, Dissection.metrics), ("detectors", None, Detectors.metrics),
     ]  # fmt: skip
 
@@ -225,9 +279,9 @@ def evidence() -> Evidence:
         audit={
             "title": "Class imbalance and learned features in chest radiographs", "reference": "bce", "seed": 0, "batch": 16, "device": "cpu", "controls": True,
             "attributions": [{"use": "cam", "options": {}}, {"use": "gradcam", "options": {}}],
-            "analyses": [{"use": "performance", "options": {}}, {"use": "alignment", "options": {"hard": None}},
+            "analyses": [{"use": "performance", "options": {}}, {"use": "outcomes", "options": {"specificity": 0.9, "fit": None}}, {"use": "alignment", "options": {"hard": None}},
                          {"use": "dissection", "options": {"quantile": 0.04}}, {"use": "detectors", "options": {"quantile": 0.01}}],
-            "claims": CLAIMS, "gates": {"written": [gate.written() for gate in GATES], "afterwards": False},
+            "claims": CLAIMS, "gates": {"written": [gate.written() for gate in GATES], "afterwards": False}, "chosen_by": RULE,
             "limited": {"used": 2803, "available": 25596}, "report": {"formats": ["html", "pdf"], "images": True}, "plugins": [], "tool": "0.1.0",
         },
         dataset={
@@ -243,6 +297,9 @@ def evidence() -> Evidence:
         summaries=tuple(summaries(random)),
         comparisons=found,
         detectors=tuple(detectors()),
+        repeated=tuple(repeated(found)),
+        operating=tuple(operating()),
+        by_outcome=tuple(by_outcome()),
         findings=(
             Finding("alarm", f"The analysis alignment with gradcam failed for focal-1: {wrong}."),
             *sanity_findings(checked, True),

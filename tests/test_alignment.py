@@ -182,6 +182,17 @@ def test_boxes_that_overlap_are_counted_once() -> None:
     assert found["ior"][0] == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize(("name", "by"), [("larger", 1), ("smaller", -1)])
+def test_boxes_of_another_size_score_as_if_they_had_been_drawn_so(name: str, by: int) -> None:
+    """A box of 20 x 10 pixels whose sides change by a tenth: one pixel at the left and right, half a pixel at top and bottom."""
+    raw = torch.rand(1, 5, 7, generator=torch.Generator().manual_seed(1))
+    found = Alignment().measure(view(raw, (40, 60), [[(20, 15, 40, 25)]]))
+    changed = (20 - by, 15 - (by > 0), 40 + by, 25 + (by > 0))  # half a pixel is rounded outward
+    expected = Alignment().measure(view(raw, (40, 60), [[changed]]))
+    assert found[f"cbl_{name}_boxes"][0] == pytest.approx(expected["cbl"][0], abs=1e-12)
+    np.testing.assert_allclose(found[f"cbl_{name}_boxes_elsewhere"][0], expected["cbl_elsewhere"][0], atol=1e-12)
+
+
 def test_a_hard_threshold_outside_0_to_1_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"hard: 1.5 is not above 0 and at most 1"):
         Alignment(hard=1.5)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from auditor_plugins.analyses.calibration import Calibration, _place
+from auditor_plugins.analyses._apart import apart
+from auditor_plugins.analyses.calibration import Calibration
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
@@ -184,16 +185,16 @@ def test_real_networks_are_measured_on_patients_that_recalibration_never_saw(sha
         labels = {row["Image Index"]: row for row in csv.DictReader(file)}
     y = np.array([float(row["Infiltration"]) for row in labels.values()])
     names = [row["Patient ID"] for row in labels.values()]
-    apart = np.array([_place(name) < 0.5 for name in names], float)
+    fitting = np.array([apart(name, 0.5) for name in names], float)
     assert len(set(names)) == 6187
-    assert not {n for n, a in zip(names, apart, strict=True) if a} & {n for n, a in zip(names, apart, strict=True) if not a}
+    assert not {n for n, a in zip(names, fitting, strict=True) if a} & {n for n, a in zip(names, fitting, strict=True) if not a}
     for network in ("derrick_mobilenetv2_bce", "derrick_resnet50_bce", "jrzech_densenet121_bce"):
         with gzip.open(folder / network / "preds.csv.gz", "rt") as file:
             p = {row["Image Index"]: float(row["prob_Infiltration"]) for row in csv.DictReader(file)}
         cases = Scored(logit(np.array([p[name] for name in labels])), y, np.array(names, np.int64))
         slopes = []
         for after in ("", "temperature"):
-            kept = recalibrated(cases, apart, after)
+            kept = recalibrated(cases, fitting, after)
             assert isinstance(kept, Scored)
             slopes.append(value("slope", kept))
             assert value("brier", kept).value == pytest.approx(brier_score_loss(kept.y, expit(kept.z)), abs=1e-12)

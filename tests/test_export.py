@@ -44,6 +44,9 @@ def test_every_table_has_a_row_per_number(run: Path) -> None:
     assert counts == {
         "summaries": len(evidence.summaries),
         "comparisons": len(evidence.comparisons),
+        "repeated": len(evidence.repeated),
+        "operating": len(evidence.operating),
+        "by_outcome": len(evidence.by_outcome),
         "gaps": len(evidence.gaps),
         "gates": len(evidence.gates),
         "quarantined": len(evidence.accounting["quarantined"]),

@@ -15,6 +15,7 @@ from auditor_plugins.sections import (
     gaps,
     methods,
     other,
+    outcomes,
     provenance,
     strategies,
     summary,
@@ -26,7 +27,7 @@ from auditor.drawing import figure, signed
 from auditor.evidence import Evidence, Finding, Gap, Picture
 from auditor.report import new_environment, render_html, section_body
 
-MODULES = (summary, strategies, discrimination, controls, where_it_looks, concepts, other, gaps, methods, provenance)
+MODULES = (summary, strategies, discrimination, controls, where_it_looks, outcomes, concepts, other, gaps, methods, provenance)
 SECTIONS: list[type[Section]] = [module.register_sections()[0] for module in MODULES]
 EXAMPLE = Path(__file__).with_name("example_evidence.json")
 

@@ -17,14 +17,15 @@ from auditor_plugins.analyses.performance import Performance
 from auditor_plugins.attributions.gradcam import GradCam
 
 import auditor.batch
-from auditor import ExitCode, passes, plan, results, self_test, thresholds
+from auditor import ExitCode, accounts, passes, plan, self_test, thresholds
 from auditor.boxes import Edges, pixel_edges
 from auditor.dataset import Box
 from auditor.network import Network
 from auditor.run import run
+from auditor.statistics import operating
 from auditor.statistics.ranking import Ranking
 
-ALL = ("performance", "alignment", "dissection")
+ALL = ("performance", "outcomes", "alignment", "dissection")
 Patch = pytest.MonkeyPatch
 
 
@@ -125,17 +126,21 @@ def odds_upside_down(patch: Patch) -> None:
     patch.setattr(Performance, "measure", measure)
 
 
+def threshold_from_the_other_end(patch: Patch) -> None:
+    patch.setattr(operating, "threshold", lambda negatives, _: float(negatives.min()) - 1)
+
+
 def every_image_a_patient(patch: Patch) -> None:
-    right = results._cohort
+    right = accounts.cohort
 
     def wrong(made: plan.Plan, used: Any) -> Any:
         return replace(right(made, used), patients=np.arange(len(made.samples)))
 
-    patch.setattr(results, "_cohort", wrong)
+    patch.setattr(accounts, "cohort", wrong)
 
 
 def nothing_quarantined(patch: Patch) -> None:
-    patch.setattr(results, "_account", lambda *_: results.Accounting([], {}))
+    patch.setattr(accounts, "taken", lambda *_: accounts.Account([], {}))
 
 
 def image_shifted(patch: Patch) -> None:
@@ -147,9 +152,10 @@ MUTATIONS: dict[str, tuple[Callable[[Patch], None], set[str]]] = {
     "rows and columns of the boxes are exchanged": (swapped, {"alignment", "dissection"}),
     "boxes are not moved into the crop": (crop_ignored, {"alignment", "dissection"}),
     "the sign of the maps is flipped": (sign_flipped, {"alignment"}),
-    "outputs are matched by position": (outputs_by_position, {"performance", "alignment"}),
+    "outputs are matched by position": (outputs_by_position, {"performance", "outcomes", "alignment"}),
     "scores are ranked upside down": (ranking_reversed, {"performance"}),
     "average precision is really AUROC": (precision_is_auroc, {"performance"}),
+    "the threshold is taken from the other end": (threshold_from_the_other_end, {"outcomes"}),
     "IoBB and IoR are exchanged": (overlaps_exchanged, {"alignment"}),
     "maps are not scaled to 0..1": (maps_not_scaled, {"alignment"}),
     "the quantile is taken from the other end": (quantile_from_the_other_end, {"dissection"}),

@@ -19,6 +19,8 @@ from ..metric import Metric
 from .calibrated import STATISTICS, Scored, bins, calibration, recalibrated, sigmoid
 from .effect import LEVEL, Crossed, Linear
 from .influence import Floats, Influence, Integers, averaged, difference, interval
+from .operating import STATISTICS as RATES
+from .operating import Called, called, rate
 from .pairing import NO_CASE, NO_CLASS
 from .permuted import PERMUTED, Permuted, permuted
 from .rows import MACRO, Cohort, Values
@@ -44,7 +46,7 @@ class Columns:
 
 def handles(metric: Metric) -> bool:
     """Whether the numbers of this metric are made here."""
-    return metric.statistic in PERMUTED or metric.statistic in STATISTICS
+    return metric.statistic in (*PERMUTED, *STATISTICS, *RATES)
 
 
 def measured(metric: Metric, network: Columns) -> bool:
@@ -134,10 +136,17 @@ def _per_class(metric: Metric, network: Columns, cohort: Cohort, shared: Integer
     found: Found = {}
     for number in range(len(cohort.classes)):
         mine = sample[target == number]
-        make = _permuted if metric.statistic in PERMUTED else _calibrated
-        part = make(metric, network, cohort, number, mine) if len(mine) else NO_CASE
+        part = of_cases(metric, network, cohort, number, mine) if len(mine) else NO_CASE
         found[number] = part if isinstance(part, str) or _finite(part) else NOT_FINITE
     return found
+
+
+def of_cases(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
+    """One number of these cases of a class, or why there is none."""
+    if metric.statistic in PERMUTED:
+        return _permuted(metric, network, cohort, number, samples)
+    make = _rate if metric.statistic in RATES else _calibrated
+    return make(metric, network, cohort, number, samples)
 
 
 def _finite(part: Influence) -> bool:
@@ -162,6 +171,18 @@ def _divided(part: Influence, by: float | None, name: str) -> Influence | str:
 def _calibrated(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
     found = evaluated(network, metric.of, metric.against, metric.after, cohort, number, samples)
     return found if isinstance(found, str) else calibration(metric.statistic, found)
+
+
+def _rate(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
+    found = operated(metric, network, cohort, number, samples)
+    return found if isinstance(found, str) else rate(metric.statistic, found)
+
+
+def operated(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Called | str:
+    """These cases of a class at the operating point that a sensitivity or specificity is declared for; or why there is none."""
+    assert metric.at is not None
+    scores, role = (_of(network.values[name], number, samples) for name in (metric.of, metric.against))
+    return called(scores, cohort.labels[samples, number] == 1, cohort.patients[samples], role, metric.at)
 
 
 def evaluated(

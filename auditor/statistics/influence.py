@@ -20,18 +20,24 @@ Integers = npt.NDArray[np.int64]
 
 
 class Influence(NamedTuple):
-    """A number of `cases` cases, and how far each `patient` [G] moves it [G]."""
+    """A number of `cases` cases, and how far each `patient` [G] moves it [G].
+
+    `ends` is its 95 % interval where t SE would not do, as for a share near 0 or 1.
+    """
 
     value: float
     patient: Integers
     influence: Floats
     cases: int
+    ends: tuple[float, float] | None = None
 
 
 def interval(found: Influence) -> tuple[float, float]:
     """95 %: value -+ t SE. Degrees of freedom are the effective number of patients less one, (sum E^2)^2 / sum E^4 - 1."""
     from scipy.special import stdtrit
 
+    if found.ends is not None:
+        return found.ends
     largest = float(np.abs(found.influence).max(initial=0.0))
     if not largest:
         return found.value, found.value
@@ -44,9 +50,10 @@ def interval(found: Influence) -> tuple[float, float]:
 def averaged(parts: Sequence[Influence]) -> Influence:
     """The mean of several numbers; a patient of several counts once, with all it does."""
     patient, influence = _summed([(part.patient, part.influence / len(parts)) for part in parts])
-    return Influence(
+    found = Influence(
         math.fsum(part.value for part in parts) / len(parts), patient, influence, sum(part.cases for part in parts)
     )
+    return found._replace(ends=_mean_of_shares(found, parts))
 
 
 def difference(mine: Influence, reference: Influence) -> Influence:
@@ -71,6 +78,40 @@ def jackknife(value: float, patient: Integers, without: Floats, cases: int) -> I
 def mean(values: Floats, patient: Integers) -> Influence | str:
     """The mean of the values [n]; SE as in cluster-robust regression (CR1)."""
     return ratio(values, np.ones(len(values)), patient)
+
+
+def share(values: Floats, patient: Integers) -> Influence | str:
+    """The mean of values that are 0 or 1, with Wilson's interval for as many cases as the patients are worth.
+
+    22 of 22 do not mean 100 % for sure: where no patient deviates, a patient counts as one case.
+    """
+    found = mean(values, patient)
+    if isinstance(found, str):
+        return found
+    p, spread = found.value, math.fsum(found.influence**2)
+    worth = min(p * (1 - p) / spread, found.cases) if spread else float(len(found.patient))
+    t = _student(found)
+    middle, half = p + t**2 / (2 * worth), t * math.sqrt(p * (1 - p) / worth + (t / (2 * worth)) ** 2)
+    low, high = ((middle + side * half) / (1 + t**2 / worth) for side in (-1, 1))
+    return found._replace(ends=(max(low, 0.0), min(high, 1.0)))
+
+
+def _mean_of_shares(found: Influence, parts: Sequence[Influence]) -> tuple[float, float] | None:
+    """From the intervals of the shares (MOVER), or t SE over all patients where that is wider; None where they are no shares."""
+    ends = [part.ends for part in parts]
+    if not all(ends):
+        return None
+    below = [part.value - part.ends[0] for part in parts if part.ends]
+    above = [part.ends[1] - part.value for part in parts if part.ends]
+    alike = _student(found) * math.sqrt(math.fsum(found.influence**2))
+    low, high = (max(math.sqrt(math.fsum(x * x for x in side)) / len(parts), alike) for side in (below, above))
+    return max(found.value - low, 0.0), min(found.value + high, 1.0)
+
+
+def _student(found: Influence) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(len(found.patient) - 1, 0.975))
 
 
 def ratio(over: Floats, under: Floats, patient: Integers) -> Influence | str:

@@ -152,3 +152,27 @@ class Comparison:
     margin: float | None = None
     smallest_margin: float | None = None
     verdict: str | None = None
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A contrast repeated: `metric` and the sides are those of the main one, `assuming` says what is otherwise.
+
+    `difference` is None exactly when `missing` says why.
+    """
+
+    metric: str
+    analysis: str
+    attribution: str | None
+    class_name: str
+    family: str
+    strategy: str
+    reference: str
+    assuming: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    n_cases: int
+    n_patients: int
+    missing: str | None = None
+    note: str | None = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from auditor import Analysis, ConfigError, Metric, hookimpl
-from auditor.placement import Array, Regions, effective_support, joined, placed, regions, sizes, sums
+from auditor.evidence_maps import SMALL, unit_range, upsample
+from auditor.placement import Array, Placed, Regions, effective_support, joined, placed, regions, sizes, sums
 
 if TYPE_CHECKING:
     from auditor import View
@@ -18,9 +20,28 @@ PAPER = "Analyzing the Effects of Handling Data Imbalance on Learned Features fr
 SHUFFLED = "docs/methods.md A.11; the shuffled AUC of Borji et al., ICCV 2013, made for boxes"
 POINTING = "Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016"
 CHANCE = "docs/methods.md A.10"
-SMALL = 1e-8
 CROSSED = ("cbl", "pixel_auc", "pointing_game")
+SIZES = {"larger": 1.1, "smaller": 0.9}
+"""How much longer or shorter the sides of all boxes are made, to see whether a result hangs on where the reader drew them."""
 NO_MAP = "no finite map, or the box is the whole image"
+
+
+def _resized(size: str, scale: float) -> tuple[Metric, ...]:
+    """CBL and kappa_loc with all boxes larger or smaller."""
+    words = f"boxes {abs(scale - 1):.0%} {size}".replace("%", " %")
+    common: dict[str, Any] = {"better": "higher", "high": 1, "chance": "0", "assuming": words, "undefined": NO_MAP}
+    return (
+        Metric(
+            f"kappa_loc_{size}_boxes", f"kappa_loc with all {words}, this patient's and the others', about their centres.",
+            reference=SHUFFLED, statistic="kappa", of=f"cbl_{size}_boxes", against=f"cbl_{size}_boxes_elsewhere", repeats="kappa_loc",
+            **common,
+        ),
+        Metric(f"cbl_{size}_boxes", f"CBL with all {words}, about their centres.", reference=CHANCE, repeats="cbl", **common),
+        Metric(
+            f"cbl_{size}_boxes_elsewhere", f"CBL of the case's map with the boxes of other images of the class, {words}.",
+            reference=SHUFFLED, statistic="elsewhere", undefined=NO_MAP,
+        ),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,6 +126,7 @@ class Alignment(Analysis):
             )
             for name in CROSSED
         ),
+        *(metric for size, scale in SIZES.items() for metric in _resized(size, scale)),
     )  # fmt: skip
 
     hard: float | None = None
@@ -115,21 +137,22 @@ class Alignment(Analysis):
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         raw = batch.maps.double().cpu().numpy()
-        cases = zip(raw, batch.edges(), batch.elsewhere, strict=True)
-        found = [self._case(map_, regions([edges]), others, *batch.size) for map_, edges, others in cases]
+        held = [[(regions([edges]), others) for edges, others in zip(batch.edges(), batch.elsewhere, strict=True)]]
+        held += [batch.resized(scale) for scale in SIZES.values()]
+        found = [self._case(map_, list(of), *batch.size) for map_, *of in zip(raw, *held, strict=True)]
         return {metric.name: [case[metric.name] for case in found] for metric in self.metrics if not metric.of}
 
-    def _case(self, raw: Array, own: Regions, others: Regions, height: int, width: int) -> dict[str, Any]:
-        """Every number of one map [h, w], its own region, and the regions of the class on other images."""
+    def _case(self, raw: Array, held: list[tuple[Regions, Regions]], height: int, width: int) -> dict[str, Any]:
+        """Every number of one map [h, w]; `held` are its own region and those of the class elsewhere, as drawn and resized."""
+        own, others = held[0]
         if not np.isfinite(raw).all():
-            rows = {f"{name}_elsewhere": np.full(others.length, np.nan) for name in CROSSED}
+            rows = {metric.name: np.full(others.length, np.nan) for metric in self.metrics if metric.statistic == "elsewhere"}
             return {metric.name: np.nan for metric in self.metrics} | rows
         scaled = unit_range(np.maximum(raw, 0))
         pixels = upsample(scaled, height, width)
-        scores = dict(zip(CROSSED, placed(pixels, joined(own, others)), strict=True))
+        scores = placed(pixels, reduce(joined, (part for pair in held for part in pair)))
         return {
-            **{name: score[0] for name, score in scores.items()},
-            **{f"{name}_elsewhere": score[1:] for name, score in scores.items()},
+            **_scores(scores, others.length),
             **overlaps(pixels if self.hard is None else (pixels >= self.hard).astype(np.float64), own),
             "map_mass": float(pixels.mean()),
             "box_share": sizes(own)[0] / pixels.size,
@@ -138,9 +161,17 @@ class Alignment(Analysis):
         }
 
 
-def unit_range(raw: Array) -> Array:
-    """A map [h, w] from its least to its largest value, as 0..1; a constant map becomes 0."""
-    return np.asarray((raw - raw.min()) / (raw.max() - raw.min() + SMALL))
+def _scores(found: Placed, others: int) -> dict[str, Any]:
+    """What `placed` found for own box and other boxes, as drawn, larger and smaller, by the names of the metrics."""
+    named = dict(zip(CROSSED, found, strict=True))
+    scores: dict[str, Any] = {}
+    for name, score in named.items():
+        scores |= {name: score[0], f"{name}_elsewhere": score[1 : others + 1]}
+    for number, size in enumerate(SIZES, start=1):
+        first = number * (others + 1)
+        part = found.cbl[first : first + others + 1]
+        scores |= {f"cbl_{size}_boxes": part[0], f"cbl_{size}_boxes_elsewhere": part[1:]}
+    return scores
 
 
 def overlaps(pixels: Array, own: Regions) -> dict[str, float]:
@@ -151,18 +182,6 @@ def overlaps(pixels: Array, own: Regions) -> dict[str, float]:
         "ior": inside / (total + SMALL),
         "iou": inside / (region + total - inside + SMALL),
     }
-
-
-def upsample(scaled: Array, height: int, width: int) -> Array:
-    """A map [h, w] on a grid of height x width, bilinear with half-pixel centres."""
-    import torch
-
-    from auditor.bilinear import matrix
-
-    # In torch: NumPy's own threads would wait for work on the cores that the network runs on.
-    down, across = (torch.tensor(matrix(*sides)) for sides in zip(scaled.shape, (height, width), strict=True))
-    pixels: Array = (down @ torch.from_numpy(scaled) @ across.T).numpy()
-    return pixels
 
 
 @hookimpl

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from auditor import Analysis, ConfigError, Metric, hookimpl
+
+from ._apart import apart
 
 if TYPE_CHECKING:
     from auditor import View
@@ -95,13 +96,8 @@ class Calibration(Analysis):
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         """{"log_odds", "fitting"}: float64 [P] each."""
-        apart = np.array([_place(sample.patient) < self.fit for sample in batch.samples], np.float64)
-        return {"log_odds": batch.logits.numpy(), "fitting": apart[batch.cases.image.numpy()]}
-
-
-def _place(patient: str) -> float:
-    """A patient's fixed place between 0 and 1."""
-    return int.from_bytes(hashlib.sha256(f"calibration|{patient}".encode()).digest()[:7], "big") / 2**56
+        fitting = np.array([apart(sample.patient, self.fit) for sample in batch.samples], np.float64)
+        return {"log_odds": batch.logits.numpy(), "fitting": fitting[batch.cases.image.numpy()]}
 
 
 @hookimpl

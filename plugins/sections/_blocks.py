@@ -22,6 +22,7 @@ from ._reading import (
     strategies,
     title,
 )
+from ._repeats import repeats
 from ._verdicts import NO_VERDICT, verdict_words
 
 MODELS_ACROSS, STRATEGIES_ACROSS = 8, 4
@@ -44,6 +45,7 @@ def metric_block(
         "charts": charts,
         "contrasts": about.contrast_tables(),
         "levels": about.level_tables(),
+        "repeats": repeats(evidence, metric, analysis, attribution),
     }
 
 

@@ -42,6 +42,8 @@ SPELT = {
     "pixel auc": "Pixel AUC",
     "ece": "ECE",
     "ece by chance": "ECE by chance",
+    "usual place": "Evidence at the usual place",
+    "abstained": "Abstained maps",
     "ap": "AP",
     "cam": "CAM",
     "gradcam": "Grad-CAM",
@@ -115,6 +117,8 @@ def home(evidence: Evidence, analysis: str) -> str:
     declared = [evidence.metrics.get(row.metric, {}) for row in rows]
     if any(metric.get("statistic") == "ece" for metric in declared):
         return "calibration"
+    if any(metric.get("statistic") == "sensitivity" for metric in declared):
+        return "outcomes"
     if any(metric.get("statistic") in ("auroc", "average_precision") for metric in declared):
         return "discrimination"
     return "concepts" if any(word in analysis for word in CONCEPTS) else "other"
@@ -126,12 +130,14 @@ def analyses(evidence: Evidence, section: str) -> list[str]:
 
 
 def metric_names(evidence: Evidence, analysis: str, attribution: str | None) -> list[str]:
-    """Its metrics in the order they were measured; those that are the chance level of another are told beside it."""
+    """Its metrics in the order they were measured; those that are the chance level of another, or repeat it, are told
+    beside it."""
     measured = dict.fromkeys(
         row.metric for row in evidence.summaries if row.analysis == analysis and row.attribution == attribution
     )
     companions = {chance_metric(evidence, name) for name in measured}
-    return [name for name in measured if name not in companions]
+    repeats = {name for name, metric in evidence.metrics.items() if metric.get("repeats")}
+    return [name for name in measured if name not in companions | repeats]
 
 
 def chance_metric(evidence: Evidence, name: str) -> str | None:

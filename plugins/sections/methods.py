@@ -22,6 +22,9 @@ AVERAGING = {
     "lift": "One number per class, the logarithm of a ratio of two means; then the plain mean over the classes that have a number. Intervals "
     "leave out one patient at a time, own boxes and other patients' boxes together.",
     "others": "Mean over pairs of an image and another patient's boxes of the class; then the plain mean over the classes that have a number.",
+    "sensitivity": "One share per class over its positives, at the threshold of the network and class; then the plain mean over the classes that have a "
+    "number. Intervals treat patients as independent and take the threshold as given.",
+    "specificity": "The same over the negatives. It was set, so it is not contrasted.",
     "elsewhere": "Kept per case and box, and not averaged.",
     "none": "Kept per case and not averaged, or one number for the network as a whole.",
 }
@@ -38,6 +41,7 @@ PITFALLS = {
     "calibration_slope": "Says nothing about the level: a network can have slope 1 and expect every finding twice too often.",
     "brier": "Small for rare findings whatever the network says; compare only on the same images.",
     "predicted_prevalence": "Right on average does not mean right for anyone.",
+    "sensitivity": "Compares with the labels as they are. It holds at this one specificity; at another the networks may rank otherwise.",
     "kappa_loc": "Boxes are not the pathology, and with NIH boxes a class's interval is about 0.1 to 0.2 wide on each side: read the mean over classes.",
     "cbl": "Zero is a map that ignores the image; a map that always shows where the class usually sits scores above it.",
     "pixel_auc": "Blind to how strong the evidence is: a faint rim around the box counts as much as a bright centre inside it.",

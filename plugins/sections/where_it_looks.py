@@ -43,7 +43,12 @@ class WhereItLooks(Section):
         ]
         return {
             "parts": parts,
-            "cases": [case for number, picture in enumerate(evidence.pictures) for case in _plates(evidence, picture, number)],
+            "cases": [
+                case
+                for number, picture in enumerate(evidence.pictures)
+                if not picture.kind
+                for case in _plates(evidence, picture, number)
+            ],
             "bar": scale_bar(),
             "controlled": bool(evidence.controls),
             "images": bool((evidence.audit.get("report") or {}).get("images", True)),
