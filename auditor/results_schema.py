@@ -78,6 +78,9 @@ class OperatingPointRow(_Strict):
     Where there is a threshold, the four outcomes, `apart` and `unknown` add up to the images used.
     """
 
+    model: str
+    strategy: str
+    class_name: str = Field(alias="class")
     asked: float = Field(gt=0, lt=1, description="the specificity that the threshold is taken at")
     threshold: float | None = Field(description="log-odds; an image is called positive above it")
     missing: str | None
@@ -94,6 +97,9 @@ class OperatingPointRow(_Strict):
 class _OutcomeRow(_Strict):
     metric: str
     attribution: str
+    model: str
+    strategy: str
+    class_name: str = Field(alias="class")
     outcome: Literal["TP", "FN", "FP", "TN", "confident TP"]
     n: int = Field(ge=0)
     low: float | None

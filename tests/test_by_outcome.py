@@ -62,7 +62,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     folder = tmp_path_factory.mktemp("films")
     (folder / "audit.yaml").write_text(
         f"title: films\ndataset: sorted_films\nmodels: [{{use: reads_the_score, strategy: bce, {LENS}}}]\nreference: bce\n"
-        f"attributions: [written]\nanalyses: [outcomes, alignment]\nreport: {{formats: [html]}}\nplugins: ['{FILMS}']\nbatch: {BATCH}\n"
+        f"attributions: [written]\nanalyses: [outcomes, alignment]\ncontrols: false\nreport: {{formats: [html]}}\nplugins: ['{FILMS}']\nbatch: {BATCH}\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chosen, "PER_OUTCOME", 90)

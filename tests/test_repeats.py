@@ -37,7 +37,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     (folder / "audit.yaml").write_text(
         f"title: repeats\ndataset: {{use: tiny, images: 90}}\nmodels:\n{models}reference: bce\nattributions: [gradcam]\n"
         f"analyses: [performance, outcomes, alignment]\nclaims: {{primary: [auroc, kappa_loc, sensitivity]}}\n"
-        f"report: {{formats: [html]}}\nplugins: ['{tiny}']\nbatch: 4\n"
+        f"controls: false\nreport: {{formats: [html]}}\nplugins: ['{tiny}']\nbatch: 4\n"
     )
     result = run.run(folder / "audit.yaml", folder / "out", device="cpu")
     assert result.exit_code == 0, result.messages
