@@ -61,6 +61,7 @@ def cli(debug: bool) -> None:
     auditor plan audit.yaml           what would it cost?
     auditor run audit.yaml            audit, and write the report
     auditor train train.yaml          train the networks to audit, where there are none yet
+    auditor mine mine.yaml            choose what to label next for the classes they miss
     """
 
 
@@ -137,15 +138,49 @@ def train(written: Path, out: Path | None, resume: bool, device: str, quiet: boo
     return result.exit_code
 
 
+@cli.command()
+@click.argument("written", metavar="MINE", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the selection; NAME-run beside NAME.yaml unless given.")
+@DEVICE
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
+def mine(written: Path, out: Path | None, device: str, quiet: bool) -> ExitCode:
+    """Choose what to label next for rare classes: a ranked list, and a sheet of pictures with the reasons."""
+    from . import progress
+    from .selection.config import read
+
+    plan = read(written)
+    out = out or default_out(written)
+    click.get_current_context().find_root().obj = out
+    from .device import choose_device
+    from .selection.mine import mine as go
+
+    teller = progress.choose(quiet)
+    try:
+        result = go(plan, out, device=choose_device(device), progress=teller)
+    finally:
+        teller.finish()
+    for message in result.messages:
+        click.echo(message, err=True)
+    for line in result.lines:
+        click.echo(line)
+    for name, path in result.files.items():
+        click.echo(f"{name:5} {path}")
+    return result.exit_code
+
+
 @cli.command(name="validate")
 @AUDIT
 def validate_command(audit: Path) -> None:
-    """Check audit.yaml (or a train.yaml) and every plugin option; opens no image and no network."""
+    """Check audit.yaml (or a train.yaml, or a mine.yaml) and every plugin option; opens no image and no network."""
+    from .selection.config import describes_mining
     from .training.config import describes_training
     from .validate import validate
 
     if describes_training(audit):
         _validate_training(audit)
+        return
+    if describes_mining(audit):
+        _validate_mining(audit)
         return
     config, _ = validate(audit)
     strategies = dict.fromkeys(str(model.options.get("strategy")) for model in config.models)
@@ -167,13 +202,31 @@ def _validate_training(written: Path) -> None:
     click.echo(f"  recipe        {plan.config.recipe.use}: {plan.recipe.epochs} epochs, batches of {plan.recipe.batch}")
 
 
+def _validate_mining(written: Path) -> None:
+    from .selection.config import read
+
+    plan = read(written)
+    config = plan.config
+    click.echo(f"{written} is good: {config.title}")
+    click.echo(f"  model         {plan.audited.model if plan.audited else plan.loader.name}")
+    click.echo(f"  pool          {config.pool.use}")
+    click.echo(
+        f"  query         {config.query.use}, {f'{len(config.query.ids)} ids' if config.query.ids else config.query.choose}"
+    )
+    click.echo(f"  classes       {', '.join(plan.classes)}")
+    click.echo(f"  choice        {config.budget} images by {config.function}")
+    for why in plan.why:
+        click.echo(f"  {why}")
+
+
 @cli.command()
 @AUDIT
 @DEVICE
 @LIMIT
 def plan(audit: Path, device: str, limit: int | None) -> None:
-    """Say what a run (or a training) would do: images, passes through networks, bytes, time."""
+    """Say what a run (or a training, or a selection) would do: images, passes through networks, bytes, time."""
     from .problems import Problems
+    from .selection.config import describes_mining
     from .training.config import describes_training
     from .validate import validate
 
@@ -182,6 +235,13 @@ def plan(audit: Path, device: str, limit: int | None) -> None:
         from .training.cost import describe as describe_training
 
         click.echo(describe_training(audit, choose_device(device)))
+        return
+    if describes_mining(audit):
+        from .device import choose_device
+        from .selection.config import read as read_mining
+        from .selection.cost import describe as describe_mining
+
+        click.echo(describe_mining(read_mining(audit), choose_device(device)))
         return
     config, registry = validate(audit)
     from .device import choose_device
@@ -245,15 +305,18 @@ def plugins(name: str | None, audit: Path | None) -> None:
 
 @cli.command()
 @click.option("--audit", type=click.Path(path_type=Path), help="Also describe what this audit.yaml lists under plugins.")
-@click.option("--train", "of_training", is_flag=True, help="That of train.yaml.")
-def schema(audit: Path | None, of_training: bool) -> None:
+@click.option("--train", "kind", flag_value="train", help="That of train.yaml.")
+@click.option("--mine", "kind", flag_value="mine", help="That of mine.yaml.")
+def schema(audit: Path | None, kind: str | None) -> None:
     """Print the JSON schema of audit.yaml, for editors."""
     import json
 
     from .schema import schema as shape
+    from .selection.schema import schema as shape_of_mining
     from .training.schema import schema as shape_of_training
 
-    click.echo(json.dumps((shape_of_training if of_training else shape)(_registry(audit)), indent=1))
+    shapes = {"train": shape_of_training, "mine": shape_of_mining}
+    click.echo(json.dumps(shapes.get(kind or "", shape)(_registry(audit)), indent=1))
 
 
 @cli.command()

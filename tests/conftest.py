@@ -99,6 +99,33 @@ def write_training(tmp_path: Path) -> TrainingWriter:
     return write
 
 
+MiningWriter = Callable[..., Path]
+
+
+@pytest.fixture
+def write_mining(tmp_path: Path) -> MiningWriter:
+    """Writes the mine.yaml of a tiny selection (6 of 60 images, for Mass) and gives its path; keywords replace its lines."""
+
+    def write(folder: Path | None = None, **lines: str) -> Path:
+        content = {
+            "title": "What to label",
+            "model": f"{{use: tiny_network, strategy: bce, weights: 1, {LENS}}}",
+            "pool": "{use: tiny, images: 60, seed: 3}",
+            "query": "{use: tiny}",
+            "classes": "[Mass]",
+            "budget": "6",
+            "plugins": f"['{TINY}']",
+            "batch": "4",
+            **lines,
+        }
+        path = (folder or tmp_path) / "mine.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{key.removesuffix('_')}: {value}\n" for key, value in content.items() if value))
+        return path
+
+    return write
+
+
 @pytest.fixture
 def trainings(tmp_path: Path) -> Callable[[Path], list[Any]]:
     """The networks of a train.yaml ready to be trained, an epoch at a time, without writing anything of them."""
