@@ -77,8 +77,10 @@ def test_too_few_images_taken_for_the_class_are_filled_up_by_features_and_told()
     assert [choice.fill for choice in found.choices] == [None] * 10 + ["not taken for rare; by features"] * 15
     assert {choice.row for choice in found.choices[:10]} == set(range(10))
     assert found.messages == [
-        "rare: 10 images of the pool are taken for it, 15 fewer than its share: filled with others by the feature kernel, for a"
-        " gradient that pulls the other way is no measure of likeness"
+        (
+            "rare: 10 images of the pool are taken for it, 15 fewer than its share: filled with others by the feature kernel, for a"
+            " gradient that pulls the other way is no measure of likeness"
+        )
     ]
 
 

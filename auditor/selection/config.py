@@ -103,14 +103,14 @@ def read(path: Path | str) -> MinePlan:
     problems = Problems()
     data, places = mapping(path, MineConfig, problems)
     config = shaped(MineConfig, {"from": From}, data, places, problems) or _what_is_well_written(data, places)
-    _check_one_model(config, problems)
+    _check_one_model(data, config, problems)
     _check_twice(config, problems)
     _check_meaning(config, problems)
     audited = _audited(config, problems)
     registry = _registry(config, audited, problems)
     loader, place = _loader(config, audited, registry, problems)
     pool, query = (_dataset(config, registry, key, problems) for key in ("pool", "query"))
-    classes, why = _classes(config, audited, query, problems)
+    classes, why = _classes(config, audited, "from" in data, query, problems)
     problems.stop()
     assert loader is not None
     assert pool is not None
@@ -129,9 +129,9 @@ def _what_is_well_written(data: dict[str, Any], places: Places) -> MineConfig:
     return found
 
 
-def _check_one_model(config: MineConfig, problems: Problems) -> None:
-    if (config.from_ is None) == (config.model is None):
-        found = "neither from nor model" if config.model is None else "both from and model"
+def _check_one_model(data: dict[str, Any], config: MineConfig, problems: Problems) -> None:
+    if ("from" in data) == ("model" in data):
+        found = "both from and model" if "from" in data else "neither from nor model"
         problems.add(f"{config.place('')}: found {found}; allowed: one of them, a network has to say what it misses")
 
 
@@ -227,7 +227,7 @@ def _dataset(config: MineConfig, registry: Registry, path: Literal["pool", "quer
 
 
 def _classes(
-    config: MineConfig, audited: Audited | None, query: Dataset | None, problems: Problems
+    config: MineConfig, audited: Audited | None, from_audit: bool, query: Dataset | None, problems: Problems
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes to choose for, and why they are, where the audit says it."""
     known = _known_classes(config, query, problems)
@@ -238,9 +238,9 @@ def _classes(
     if config.classes:
         return config.classes, ()
     if audited is None:
-        problems.add(
-            f"{config.place('classes')}: is missing; allowed: the rare classes, or `from` an audit that found weak ones"
-        )
+        if not from_audit:
+            allowed = "the rare classes, or `from` an audit that found weak ones"
+            problems.add(f"{config.place('classes')}: is missing; allowed: {allowed}")
         return (), ()
     found = audited.weakest(known)
     if not found:
