@@ -142,21 +142,20 @@ def train(written: Path, out: Path | None, resume: bool, device: str, quiet: boo
 @click.argument("written", metavar="MINE", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the selection; NAME-run beside NAME.yaml unless given.")
 @DEVICE
+@click.option(
+    "--simulate", is_flag=True, help="Play the loop of choosing, labelling and training with labels that are held back."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
-def mine(written: Path, out: Path | None, device: str, quiet: bool) -> ExitCode:
+def mine(written: Path, out: Path | None, device: str, simulate: bool, quiet: bool) -> ExitCode:
     """Choose what to label next for rare classes: a ranked list, and a sheet of pictures with the reasons."""
     from . import progress
-    from .selection.config import read
 
-    plan = read(written)
     out = out or default_out(written)
+    go = _simulation(written, out, device) if simulate else _selection(written, out, device)
     click.get_current_context().find_root().obj = out
-    from .device import choose_device
-    from .selection.mine import mine as go
-
     teller = progress.choose(quiet)
     try:
-        result = go(plan, out, device=choose_device(device), progress=teller)
+        result = go(teller)
     finally:
         teller.finish()
     for message in result.messages:
@@ -165,7 +164,27 @@ def mine(written: Path, out: Path | None, device: str, quiet: bool) -> ExitCode:
         click.echo(line)
     for name, path in result.files.items():
         click.echo(f"{name:5} {path}")
-    return result.exit_code
+    return ExitCode(result.exit_code)
+
+
+def _selection(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
+    from .selection.config import read
+
+    plan = read(written)
+    from .device import choose_device
+    from .selection.mine import mine as go
+
+    return lambda teller: go(plan, out, device=choose_device(device), progress=teller)
+
+
+def _simulation(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
+    from .selection.simulation_config import read
+
+    plan = read(written)
+    from .device import choose_device
+    from .selection.simulate import simulate as go
+
+    return lambda teller: go(plan, out, device=choose_device(device), progress=teller)
 
 
 @cli.command(name="validate")

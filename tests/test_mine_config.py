@@ -221,8 +221,8 @@ WRONG_AUDITS = {
     "which model": (FROM_AUDIT.replace("{run: audit-run, model: focal · tiny_network · seed 0}", "audit-run"),
         "mine.yaml:2:7: from: model is missing; allowed: bce · tiny_network · seed 0, focal · tiny_network · seed 0"),
     "another model": (FROM_AUDIT.replace("model: focal", "model: vocal"),
-        "mine.yaml:2:7: from: no model is called 'vocal · tiny_network · seed 0'; allowed: bce · tiny_network · seed 0,"
-        " focal · tiny_network · seed 0; did you mean focal · tiny_network · seed 0?"),
+        ("mine.yaml:2:7: from: no model is called 'vocal · tiny_network · seed 0'; allowed: bce · tiny_network · seed 0,"
+        " focal · tiny_network · seed 0; did you mean focal · tiny_network · seed 0?")),
     "another folder": (FROM_AUDIT.replace("audit-run", "audi-run"),
         "mine.yaml:2:7: from: found no results.json in ./audi-run; allowed: the folder of a finished run; did you mean audit-run?"),
     "no audit.yaml": (FROM_AUDIT.replace("run: audit-run,", "run: audit-run, audit: a.yaml,"),
