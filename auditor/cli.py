@@ -192,15 +192,18 @@ def _simulation(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
 def validate_command(audit: Path) -> None:
     """Check audit.yaml (or a train.yaml, or a mine.yaml) and every plugin option; opens no image and no network."""
     from .selection.config import describes_mining
+    from .selection.simulation_config import describes_simulation
     from .training.config import describes_training
     from .validate import validate
 
-    if describes_training(audit):
-        _validate_training(audit)
-        return
-    if describes_mining(audit):
-        _validate_mining(audit)
-        return
+    for describes, check in (
+        (describes_simulation, _validate_simulation),
+        (describes_training, _validate_training),
+        (describes_mining, _validate_mining),
+    ):
+        if describes(audit):
+            check(audit)
+            return
     config, _ = validate(audit)
     strategies = dict.fromkeys(str(model.options.get("strategy")) for model in config.models)
     click.echo(f"{audit} is good: {config.title}")
@@ -219,6 +222,19 @@ def _validate_training(written: Path) -> None:
     click.echo(f"  networks      {len(plan.runs)}: {len(plan.config.models)} architectures, {len(plan.config.seeds)} seeds")
     click.echo(f"  strategies    {', '.join(combination.called for combination in plan.config.strategies)}")
     click.echo(f"  recipe        {plan.config.recipe.use}: {plan.recipe.epochs} epochs, batches of {plan.recipe.batch}")
+
+
+def _validate_simulation(written: Path) -> None:
+    from .selection.simulation_config import read
+
+    config = read(written).config
+    click.echo(f"{written} is good: {config.title}")
+    click.echo(f"  dataset       {config.dataset.use}, {config.imbalance.replace('_', ' ')} imbalance of {config.ratio:g} to 1")
+    click.echo(f"  classes       {', '.join(config.classes)}")
+    click.echo(f"  functions     {', '.join(config.functions)}")
+    click.echo(
+        f"  networks      {config.networks}: {config.rounds} rounds of {config.budget} images, {len(config.seeds)} seeds"
+    )
 
 
 def _validate_mining(written: Path) -> None:
@@ -246,9 +262,14 @@ def plan(audit: Path, device: str, limit: int | None) -> None:
     """Say what a run (or a training, or a selection) would do: images, passes through networks, bytes, time."""
     from .problems import Problems
     from .selection.config import describes_mining
+    from .selection.simulation_config import describes_simulation
     from .training.config import describes_training
     from .validate import validate
 
+    if describes_simulation(audit):
+        raise ConfigError(
+            f"{audit}: is a simulation; auditor validate says how many networks it trains, each as auditor train would"
+        )
     if describes_training(audit):
         from .device import choose_device
         from .training.cost import describe as describe_training

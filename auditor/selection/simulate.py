@@ -86,7 +86,7 @@ class _Simulation:
         """Every seed, every function, every round; then what it comes to."""
         config = self.plan.config
         epochs = self.plan.training.recipe.epochs
-        self.progress.start(len(config.seeds) * (1 + len(config.functions) * config.rounds) * epochs, config.title)
+        self.progress.start(config.networks * epochs, config.title)
         played: dict[tuple[int, str], list[Round]] = {}
         for run in self.plan.training.runs:
             opening = _Opening(self, run, self.starts[run.seed])

@@ -44,6 +44,11 @@ class SimulationConfig(TrainConfig):
     q_min: Count = 5
 
     @property
+    def networks(self) -> int:
+        """How many networks are trained: one per seed at the start, and one per function after every round."""
+        return len(self.seeds) * (1 + len(self.functions) * self.rounds)
+
+    @property
     def wished(self) -> tuple[str, ...]:
         """The functions that look for the classes."""
         return tuple(name for name in self.functions if name not in BASELINES)
