@@ -14,6 +14,7 @@ from ..model import Preprocessing
 from ..pixels import read_prepared
 from .functions import FUNCTIONS
 from .greedy import VALUES
+from .points import KEPT
 
 if TYPE_CHECKING:
     from .config import MinePlan
@@ -22,13 +23,14 @@ DOUBLE, SINGLE = 8, 4
 
 
 def memory(pool: int, dimension: int, query: int, budget: int, function: str) -> int:
-    """Bytes that choosing takes beside the embeddings themselves: directions, bounds, and blocks of the kernel.
+    """Bytes that choosing takes at most beside the embeddings themselves: directions, bounds, and what is held of the kernel.
 
     LogDetMI also keeps what the query and every chosen image say about each of the pool.
     """
     directions = pool * (dimension + 2) * SINGLE
     bounds = 3 * pool * DOUBLE
     blocks = 4 * min(VALUES, pool * query) * DOUBLE if function in FUNCTIONS else 0
+    blocks += pool * query * SINGLE if function in FUNCTIONS and pool * query <= KEPT else 0
     factors = pool * (query + 4 * min(budget, pool)) * DOUBLE if function == "logdetmi" else 0
     return directions + bounds + blocks + factors
 

@@ -13,8 +13,8 @@ from .points import parts
 
 VALUES = 2**22
 """Similarities computed at a time, 32 MiB."""
-TIE = 1e-9
-"""Gains closer than this are equal: which is chosen is then the first in order, not what rounding or the device prefers."""
+TIE = 1e-6
+"""Gains closer than this share of the best are equal: which is chosen is then the first in order, not what rounding prefers."""
 FIRST_LOOK = 64
 
 
@@ -60,9 +60,10 @@ def _best(function: Function, candidates: Tensor, bounds: Tensor, fresh: Tensor)
     width = FIRST_LOOK
     while True:
         best = torch.where(fresh, bounds, -torch.inf).max()
-        stale = torch.nonzero(~fresh & (bounds > best - TIE))[:, 0]
+        enough = best - TIE * best.abs().clamp(min=TIE)
+        stale = torch.nonzero(~fresh & (bounds > enough))[:, 0]
         if not len(stale):
-            return int(torch.nonzero(fresh & (bounds >= best - TIE))[0])
+            return int(torch.nonzero(fresh & (bounds >= enough))[0])
         again = stale[bounds[stale].topk(min(width, len(stale))).indices].sort().values
         bounds[again] = gains_of(function, candidates[again])
         fresh[again] = True

@@ -15,6 +15,9 @@ from torch import Tensor
 
 SHORTEST = 1e-12
 """A vector shorter than this has no direction: its cosine with anything is 0."""
+KEPT = 2**26
+"""Similarities to the query that are kept rather than computed again, 256 MiB; with more of them none is."""
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,12 @@ class Points:
         return len(self.factors[0])
 
     def at(self, rows: Tensor) -> Points:
-        """The points of these rows, in float64."""
-        return Points(tuple(factor[rows].double() for factor in self.factors))
+        """The points of these rows."""
+        return Points(tuple(factor[rows] for factor in self.factors))
+
+    def parts(self, size: int) -> Iterator[Points]:
+        """All points, so many at a time."""
+        return (Points(tuple(f[start : start + size] for f in self.factors)) for start in range(0, len(self), size))
 
 
 def in_features(features: Tensor) -> Points:
@@ -46,36 +53,38 @@ def in_gradients(features: Tensor, delta: Tensor) -> Points:
 
 
 def similarity(some: Points, others: Points) -> Tensor:
-    """(1 + cosine) / 2 of every pair [n, m], float64 in 0..1.
+    """(1 + cosine) / 2 of every pair [n, m] in 0..1, in the precision of the points.
 
     The shift matters: concave functions of sums of negative similarities are not defined, and facility location cuts them off.
     """
-    cosine = torch.ones((), dtype=torch.float64, device=some.factors[0].device)
-    for mine, theirs in zip(some.factors, others.factors, strict=True):
-        cosine = cosine * (mine.double() @ theirs.double().T)
-    return (1 + cosine.clamp(-1, 1)) / 2
+    cosine = some.factors[0] @ others.factors[0].T
+    for mine, theirs in zip(some.factors[1:], others.factors[1:], strict=True):
+        cosine *= mine.to(cosine.dtype) @ theirs.to(cosine.dtype).T
+    return cosine.clamp_(-1, 1).add_(1).div_(2)
 
 
 class Kernel:
     """How alike the images of a pool are to those of a query and to each other, row by row as it is asked for."""
 
     def __init__(self, pool: Points, query: Points) -> None:
-        self._pool = pool
-        self._query = query.at(torch.arange(len(query), device=query.factors[0].device))
+        self._pool, self._query = pool, query
         self.pool, self.query = len(pool), len(query)
         self.device = pool.factors[0].device
+        self._kept: Tensor | None = None
 
     def to_query(self, rows: Tensor) -> Tensor:
-        """Similarity of these pool images to the query [m, q]."""
-        return similarity(self._pool.at(rows), self._query)
+        """Similarity of these pool images to the query [m, q], float64."""
+        if self._kept is None and self.pool * self.query <= KEPT:
+            self._kept = torch.cat([similarity(part, self._query) for part in self._pool.parts(BLOCK)])
+        return (similarity(self._pool.at(rows), self._query) if self._kept is None else self._kept[rows]).double()
 
     def to_pool(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Similarity of these pool images to those [m, l]."""
-        return similarity(self._pool.at(rows), self._pool.at(columns))
+        """Similarity of these pool images to those [m, l], float64."""
+        return similarity(self._pool.at(rows), self._pool.at(columns)).double()
 
     def of_query(self) -> Tensor:
-        """Similarity of the query images to each other [q, q]."""
-        return similarity(self._query, self._query)
+        """Similarity of the query images to each other [q, q], float64."""
+        return similarity(self._query, self._query).double()
 
     def to_itself(self) -> Tensor:
         """Similarity of each pool image to itself [n]: 1, or a half where it has no direction."""
@@ -89,7 +98,7 @@ def parts(rows: Tensor, size: int) -> Iterator[Tensor]:
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    if not bool(torch.isfinite(vectors).all()):
+    length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    if not bool(torch.isfinite(length).all()):
         raise ValueError("an embedding holds values that are not numbers; allowed: finite numbers")
-    length = vectors.double().norm(dim=1, keepdim=True)
-    return torch.where(length < SHORTEST, 0.0, vectors / length.clamp(min=SHORTEST)).to(vectors.dtype)
+    return vectors * torch.where(length < SHORTEST, 0.0, 1 / length.clamp(min=SHORTEST))
