@@ -6,7 +6,6 @@ import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,33 +47,6 @@ def test_a_larger_pool_of_planted_films_gives_several_times_chance(function: str
     assert lift(path, tmp_path / "out") >= 3
 
 
-@pytest.fixture
-def halves(shared_data: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Folders of the real sample, each with lists of its own; patients are on one side only."""
-    source = shared_data / "chestxray14-sample"
-    with (source / "Data_Entry_2017_v2020.csv").open(newline="") as file:
-        patients: dict[str, list[str]] = {}
-        for row in csv.DictReader(file):
-            patients.setdefault(row["Patient ID"], []).append(row["Image Index"])
-    sides: dict[str, list[str]] = {"pool": [], "held": [], "trained": []}
-    for patient in sorted(patients, key=lambda name: hashlib.sha256(f"half|{name}".encode()).digest()):
-        side = "pool" if len(sides["pool"]) < 838 else "held" if len(sides["held"]) < 280 else "trained"
-        sides[side] += patients[patient]
-    lists = {
-        "labelled": (sides["trained"], sides["held"]),
-        "asked": (sides["pool"], sides["trained"] + sides["held"]),
-        "unlabelled": (sides["trained"] + sides["held"], sides["pool"]),
-    }
-    for name, (train, test) in lists.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        for file_name in ("Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "images"):
-            os.symlink((source / file_name).resolve(), folder / file_name)
-        (folder / "train_val_list.txt").write_text("\n".join(train) + "\n")
-        (folder / "test_list.txt").write_text("\n".join(test) + "\n")
-    return lambda name: tmp_path / name
-
-
 NETWORK = """use: factory
     file: '{file}'
     function: build
@@ -84,25 +56,45 @@ NETWORK = """use: factory
 """
 
 
-@pytest.mark.slow
-def test_the_unlabelled_half_of_the_real_sample_is_ranked_better_than_chance(
-    halves: Callable[[str], Path], tmp_path: Path
-) -> None:
-    """Three weak networks (559 radiographs to learn from) choose 30 each for Hernia, Emphysema and Fibrosis."""
+def halves(source: Path, folder: Path, salt: str) -> None:
+    """Folders of the real sample with lists of their own: labelled (trained on, held out), asked (both), unlabelled; by patients."""
+    with (source / "Data_Entry_2017_v2020.csv").open(newline="") as file:
+        patients: dict[str, list[str]] = {}
+        for row in csv.DictReader(file):
+            patients.setdefault(row["Patient ID"], []).append(row["Image Index"])
+    pool: list[str] = []
+    held: list[str] = []
+    trained: list[str] = []
+    for patient in sorted(patients, key=lambda name: hashlib.sha256(f"{salt}|{name}".encode()).digest()):
+        (pool if len(pool) < 838 else held if len(held) < 160 else trained).extend(patients[patient])
+    lists = {"labelled": (trained, held), "asked": (pool, trained + held), "unlabelled": (trained + held, pool)}
+    for name, (train, test) in lists.items():
+        (folder / name).mkdir(parents=True)
+        for linked in ("Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "images"):
+            os.symlink((source / linked).resolve(), folder / name / linked)
+        (folder / name / "train_val_list.txt").write_text("\n".join(train) + "\n")
+        (folder / name / "test_list.txt").write_text("\n".join(test) + "\n")
+
+
+def of_half(source: Path, folder: Path, salt: str) -> float:
+    """The lift of a weak network (677 radiographs to learn from) that chooses 30 each for Hernia, Emphysema and Fibrosis."""
+    halves(source, folder, salt)
     network, plugin = NETWORK.format(file=QUICKSTART / "small_cnn.py"), f"plugins: ['{QUICKSTART / 'small_cnn.py'}']\n"
-    (tmp_path / "train.yaml").write_text(
+    (folder / "train.yaml").write_text(
         f"title: half\ndataset: {{use: chestxray14, root: labelled, split: train}}\nvalidation: {{split: test}}\nmodels:\n  - {network}"
-        f"strategies: [wbce]\nseeds: [0, 1, 2]\nrecipe: {{use: small, epochs: 15, batch: 32}}\n{plugin}"
+        f"strategies: [wbce]\nrecipe: {{use: small, epochs: 20, batch: 32, augmentation: flip}}\n{plugin}"
     )
-    assert main(["train", str(tmp_path / "train.yaml"), "--device", "cpu", "-q"]) == 0
-    lifts = []
-    for seed in (0, 1, 2):
-        path = tmp_path / f"mine-{seed}.yaml"
-        path.write_text(
-            f"title: half\nmodel:\n    {network}    strategy: wbce\n    seed: {seed}\n"
-            f"    checkpoint: train-run/small_cnn-wbce-seed{seed}/model.safetensors\n"
-            "pool: {use: chestxray14, root: unlabelled, split: test}\nquery: {use: chestxray14, root: asked, split: test}\n"
-            f"classes: [{', '.join(RARE)}]\nbudget: 90\n{plugin}"
-        )
-        lifts.append(lift(path, tmp_path / f"out-{seed}"))
-    assert sum(lifts) / 3 >= 1.5
+    assert main(["train", str(folder / "train.yaml"), "--device", "cpu", "-q"]) == 0
+    (folder / "mine.yaml").write_text(
+        f"title: half\nmodel:\n    {network}    strategy: wbce\n    checkpoint: train-run/small_cnn-wbce-seed0/model.safetensors\n"
+        "pool: {use: chestxray14, root: unlabelled, split: test}\nquery: {use: chestxray14, root: asked, split: test}\n"
+        f"classes: [{', '.join(RARE)}]\nbudget: 90\n{plugin}"
+    )
+    return lift(folder / "mine.yaml", folder / "out")
+
+
+@pytest.mark.slow
+def test_the_unlabelled_half_of_the_real_sample_is_ranked_better_than_chance(shared_data: Path, tmp_path: Path) -> None:
+    """Three ways to halve it; the classes are few (58, 47 and 50 positives in the pools), so that their mean is what is held to account."""
+    lifts = [of_half(shared_data / "chestxray14-sample", tmp_path / salt, salt) for salt in "abc"]
+    assert sum(lifts) / 3 >= 1.2

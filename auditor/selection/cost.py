@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .config import MinePlan
 
 DOUBLE, SINGLE = 8, 4
+WORKSPACE = 2**25
+"""What the libraries take for themselves, measured at 10 to 25 MiB."""
 
 
 def memory(pool: int, dimension: int, query: int, budget: int, function: str) -> int:
@@ -29,10 +31,10 @@ def memory(pool: int, dimension: int, query: int, budget: int, function: str) ->
     """
     directions = pool * (dimension + 2) * SINGLE
     bounds = 3 * pool * DOUBLE
-    blocks = 4 * min(VALUES, pool * query) * DOUBLE if function in FUNCTIONS else 0
+    blocks = 12 * min(VALUES, pool * query) * DOUBLE if function in FUNCTIONS else 0  # half of it live, half given back late
     blocks += pool * query * SINGLE if function in FUNCTIONS and pool * query <= KEPT else 0
     factors = pool * (query + 4 * min(budget, pool)) * DOUBLE if function == "logdetmi" else 0
-    return directions + bounds + blocks + factors
+    return WORKSPACE + directions + bounds + blocks + factors
 
 
 def describe(plan: MinePlan, device: str) -> str:

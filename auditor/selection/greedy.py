@@ -11,8 +11,8 @@ from torch import Tensor
 from .functions import Function
 from .points import parts
 
-VALUES = 2**22
-"""Similarities computed at a time, 32 MiB."""
+VALUES = 2**21
+"""Similarities computed at a time, 16 MiB."""
 TIE = 1e-6
 """Gains closer than this share of the best are equal: which is chosen is then the first in order, not what rounding prefers."""
 FIRST_LOOK = 64

@@ -75,7 +75,9 @@ class Kernel:
     def to_query(self, rows: Tensor) -> Tensor:
         """Similarity of these pool images to the query [m, q], float64."""
         if self._kept is None and self.pool * self.query <= KEPT:
-            self._kept = torch.cat([similarity(part, self._query) for part in self._pool.parts(BLOCK)])
+            self._kept = self._query.factors[0].new_empty((self.pool, self.query))
+            for number, part in enumerate(self._pool.parts(BLOCK)):
+                self._kept[number * BLOCK : number * BLOCK + len(part)] = similarity(part, self._query)
         return (similarity(self._pool.at(rows), self._query) if self._kept is None else self._kept[rows]).double()
 
     def to_pool(self, rows: Tensor, columns: Tensor) -> Tensor:
