@@ -62,6 +62,7 @@ def cli(debug: bool) -> None:
     auditor run audit.yaml            audit, and write the report
     auditor gate audit-run            do the gates of a finished run hold?
     auditor train train.yaml          train the networks to audit, where there are none yet
+    auditor mine mine.yaml            choose what to label next for the classes they miss
     """
 
 
@@ -138,16 +139,72 @@ def train(written: Path, out: Path | None, resume: bool, device: str, quiet: boo
     return result.exit_code
 
 
+@cli.command()
+@click.argument("written", metavar="MINE", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the selection; NAME-run beside NAME.yaml unless given.")
+@DEVICE
+@click.option(
+    "--simulate", is_flag=True, help="Play the loop of choosing, labelling and training with labels that are held back."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
+def mine(written: Path, out: Path | None, device: str, simulate: bool, quiet: bool) -> ExitCode:
+    """Choose what to label next for rare classes: a ranked list, and a sheet of pictures with the reasons."""
+    from . import progress
+
+    out = out or default_out(written)
+    go = _simulation(written, out, device) if simulate else _selection(written, out, device)
+    click.get_current_context().find_root().obj = out
+    teller = progress.choose(quiet)
+    try:
+        result = go(teller)
+    finally:
+        teller.finish()
+    for message in result.messages:
+        click.echo(message, err=True)
+    for line in result.lines:
+        click.echo(line)
+    for name, path in result.files.items():
+        click.echo(f"{name:5} {path}")
+    return ExitCode(result.exit_code)
+
+
+def _selection(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
+    from .selection.config import read
+
+    plan = read(written)
+    from .device import choose_device
+    from .selection.mine import mine as go
+
+    return lambda teller: go(plan, out, device=choose_device(device), progress=teller)
+
+
+def _simulation(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
+    from .selection.simulation_config import read
+
+    plan = read(written)
+    from .device import choose_device
+    from .selection.simulate import simulate as go
+
+    return lambda teller: go(plan, out, device=choose_device(device), progress=teller)
+
+
 @cli.command(name="validate")
 @AUDIT
 def validate_command(audit: Path) -> None:
-    """Check audit.yaml (or a train.yaml) and every plugin option; opens no image and no network."""
+    """Check audit.yaml (or a train.yaml, or a mine.yaml) and every plugin option; opens no image and no network."""
+    from .selection.config import describes_mining
+    from .selection.simulation_config import describes_simulation
     from .training.config import describes_training
     from .validate import validate
 
-    if describes_training(audit):
-        _validate_training(audit)
-        return
+    for describes, check in (
+        (describes_simulation, _validate_simulation),
+        (describes_training, _validate_training),
+        (describes_mining, _validate_mining),
+    ):
+        if describes(audit):
+            check(audit)
+            return
     config, _ = validate(audit)
     click.echo(f"{audit} is good: {config.title}")
     click.echo(f"  dataset       {config.dataset.use}")
@@ -168,21 +225,64 @@ def _validate_training(written: Path) -> None:
     click.echo(f"  recipe        {plan.config.recipe.use}: {plan.recipe.epochs} epochs, batches of {plan.recipe.batch}")
 
 
+def _validate_simulation(written: Path) -> None:
+    from .selection.simulation_config import read
+
+    config = read(written).config
+    click.echo(f"{written} is good: {config.title}")
+    click.echo(f"  dataset       {config.dataset.use}, {config.imbalance.replace('_', ' ')} imbalance of {config.ratio:g} to 1")
+    click.echo(f"  classes       {', '.join(config.classes)}")
+    click.echo(f"  functions     {', '.join(config.functions)}")
+    click.echo(
+        f"  networks      {config.networks}: {config.rounds} rounds of {config.budget} images, {len(config.seeds)} seeds"
+    )
+
+
+def _validate_mining(written: Path) -> None:
+    from .selection.config import read
+
+    plan = read(written)
+    config = plan.config
+    click.echo(f"{written} is good: {config.title}")
+    click.echo(f"  model         {plan.audited.model if plan.audited else plan.loader.name}")
+    click.echo(f"  pool          {config.pool.use}")
+    click.echo(
+        f"  query         {config.query.use}, {f'{len(config.query.ids)} ids' if config.query.ids else config.query.choose}"
+    )
+    click.echo(f"  classes       {', '.join(plan.classes)}")
+    click.echo(f"  choice        {config.budget} images by {config.function}")
+    for why in plan.why:
+        click.echo(f"  {why}")
+
+
 @cli.command()
 @AUDIT
 @DEVICE
 @LIMIT
 def plan(audit: Path, device: str, limit: int | None) -> None:
-    """Say what a run (or a training) would do: images, passes through networks, bytes, time."""
+    """Say what a run (or a training, or a selection) would do: images, passes through networks, bytes, time."""
     from .problems import Problems
+    from .selection.config import describes_mining
+    from .selection.simulation_config import describes_simulation
     from .training.config import describes_training
     from .validate import validate
 
+    if describes_simulation(audit):
+        raise ConfigError(
+            f"{audit}: is a simulation; auditor validate says how many networks it trains, each as auditor train would"
+        )
     if describes_training(audit):
         from .device import choose_device
         from .training.cost import describe as describe_training
 
         click.echo(describe_training(audit, choose_device(device)))
+        return
+    if describes_mining(audit):
+        from .device import choose_device
+        from .selection.config import read as read_mining
+        from .selection.cost import describe as describe_mining
+
+        click.echo(describe_mining(read_mining(audit), choose_device(device)))
         return
     config, registry = validate(audit)
     from .device import choose_device
@@ -268,15 +368,18 @@ def plugins(name: str | None, audit: Path | None) -> None:
 
 @cli.command()
 @click.option("--audit", type=click.Path(path_type=Path), help="Also describe what this audit.yaml lists under plugins.")
-@click.option("--train", "of_training", is_flag=True, help="That of train.yaml.")
-def schema(audit: Path | None, of_training: bool) -> None:
+@click.option("--train", "kind", flag_value="train", help="That of train.yaml.")
+@click.option("--mine", "kind", flag_value="mine", help="That of mine.yaml.")
+def schema(audit: Path | None, kind: str | None) -> None:
     """Print the JSON schema of audit.yaml, for editors."""
     import json
 
     from .schema import schema as shape
+    from .selection.schema import schema as shape_of_mining
     from .training.schema import schema as shape_of_training
 
-    click.echo(json.dumps((shape_of_training if of_training else shape)(_registry(audit)), indent=1))
+    shapes = {"train": shape_of_training, "mine": shape_of_mining}
+    click.echo(json.dumps(shapes.get(kind or "", shape)(_registry(audit)), indent=1))
 
 
 @cli.command()

@@ -186,7 +186,7 @@ def mapping(path: Path | str, shape: type[Written], problems: Problems) -> tuple
     data, places = yaml_marks.read(Path(path), problems)
     if not isinstance(data, dict):
         found = "an empty file" if data is None else show(data)
-        problems.add(f"{places.place('')}: found {found}; allowed: a mapping with {', '.join(shape.model_fields)}")
+        problems.add(f"{places.place('')}: found {found}; allowed: a mapping with {', '.join(_keys(shape))}")
         problems.stop()
     return data, places
 
@@ -207,7 +207,7 @@ def shaped(
 def _explain(
     error: ValidationError, shapes: Mapping[str, type[BaseModel]], data: dict[str, Any], places: Places, problems: Problems
 ) -> None:
-    known = {path: [field.alias or name for name, field in shape.model_fields.items()] for path, shape in shapes.items()}
+    known = {path: _keys(shape) for path, shape in shapes.items()}
     earlier = problems.lines()[:ENOUGH]
     for path, message in from_pydantic(error.errors(include_url=False)[:ENOUGH], data, known[""], "key").items():
         holder, _, name = path.rpartition(".")
@@ -227,6 +227,11 @@ def _choices(shape: type[BaseModel], name: str) -> tuple[str, ...]:
     """The words that a key can be, where it can be nothing else."""
     kind = shape.model_fields[name].annotation
     return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _keys(shape: type[BaseModel]) -> list[str]:
+    """The keys of a mapping, as they are written."""
+    return [field.alias or name for name, field in shape.model_fields.items()]
 
 
 def _check_reference(data: dict[str, Any], places: Places, problems: Problems) -> None:

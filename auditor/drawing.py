@@ -138,7 +138,7 @@ def _frame(
 ) -> tuple[ElementTree.Element, Callable[[float], float], _Heights]:
     """The chart with band names and axis drawn; how a value becomes x; and the heights of the marks, in order."""
     numbers = [number for row in rows for number in row[2:5] if isinstance(number, (int, float))]
-    ticks = _ticks([*numbers, 0.0] if around is None else [*numbers, around])
+    ticks = round_ticks([*numbers, 0.0] if around is None else [*numbers, around])
     height = sum(marks * step + 8 for _, marks in bands) + 44
     chart = element(None, "svg", viewBox=f"0 0 {WIDTH} {coordinate(height)}", role="img", css="chart")
     chart.set("width", str(WIDTH))
@@ -204,7 +204,7 @@ class _Heights:
         return next(self._left)
 
 
-def _ticks(numbers: Sequence[float]) -> list[float]:
+def round_ticks(numbers: Sequence[float]) -> list[float]:
     """Four to eight round numbers that span the given ones."""
     low, high = min(numbers), max(numbers)
     span = (high - low) or abs(high) or 1.0

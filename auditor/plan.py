@@ -242,7 +242,7 @@ def _plan_models(
         place = config.place(f"models[{number}]")
         try:
             code = registry.code_digest("models", loader.name)
-            model = _plan_model(loader, place, code, classes, {p.id for p in planned})
+            model = plan_model(loader, place, code, classes, {p.id for p in planned})
         except AuditError as error:
             problems.add(f"{place}: {error}")
         except Exception as error:  # a model plugin is a stranger's code
@@ -252,7 +252,8 @@ def _plan_models(
     return tuple(planned)
 
 
-def _plan_model(loader: ModelLoader, place: str, code: str, classes: tuple[str, ...], taken: set[str]) -> PlannedModel:
+def plan_model(loader: ModelLoader, place: str, code: str, classes: tuple[str, ...], taken: set[str]) -> PlannedModel:
+    """A network with its outputs in the order of the classes, under a name that is not taken; raises PluginError if they do not fit."""
     declared = loader.declared_classes()
     if not declared:
         raise PluginError(

@@ -186,7 +186,7 @@ def _allowed(error: ErrorDetails) -> str:
     if kind in ("model_type", "dataclass_type", "model_attributes_type"):
         return (
             "a name, or {use: name, option: value}"
-            if context.get("class_name") in ("Use", "Architecture", "Combination")
+            if context.get("class_name") in ("Use", "Architecture", "Combination", "Query")
             else "a mapping"
         )
     if kind in ("too_short", "too_long"):

@@ -118,16 +118,26 @@ def render_html(
             failures.append(Failure(section.name, error))
         if error or body.strip():
             parts.append({"id": f"part-{len(parts) + 1}", "title": section.title, "body": body, "error": error})
-    page = environment.get_template("report.html").render(
+    page = whole_page(
+        environment,
+        "report.html",
         title=evidence.audit.get("title") or "Interpretability audit",
         parts=parts,
         failures=failures,
-        policy=POLICY,
         version=evidence.audit.get("tool") or __version__,
+    )
+    return page, failures
+
+
+def whole_page(environment: jinja2.Environment, template: str, **context: Any) -> str:
+    """A page that needs nothing beside it: our style, and of our fonts the letters that it uses."""
+    page = environment.get_template(template).render(
+        policy=POLICY,
         style=Markup(_template("report.css").read_text(encoding="utf-8")),
         fonts=Markup("<!--fonts-->"),
+        **context,
     )
-    return page.replace("<!--fonts-->", _font_faces("".join(sorted(set(page)))), 1), failures
+    return page.replace("<!--fonts-->", _font_faces("".join(sorted(set(page)))), 1)
 
 
 def new_environment() -> jinja2.Environment:

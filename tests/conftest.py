@@ -100,6 +100,66 @@ def write_training(tmp_path: Path) -> TrainingWriter:
     return write
 
 
+MiningWriter = Callable[..., Path]
+
+
+@pytest.fixture
+def write_mining(tmp_path: Path) -> MiningWriter:
+    """Writes the mine.yaml of a tiny selection (6 of 60 images, for Mass) and gives its path; keywords replace its lines."""
+
+    def write(folder: Path | None = None, **lines: str) -> Path:
+        content = {
+            "title": "What to label",
+            "model": f"{{use: tiny_network, strategy: bce, weights: 1, {LENS}}}",
+            "pool": "{use: tiny, images: 60, seed: 3}",
+            "query": "{use: tiny}",
+            "classes": "[Mass]",
+            "budget": "6",
+            "plugins": f"['{TINY}']",
+            "batch": "4",
+            **lines,
+        }
+        path = (folder or tmp_path) / "mine.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{key.removesuffix('_')}: {value}\n" for key, value in content.items() if value))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_simulation(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a simulation of two rounds of 5 of 75 images for Mass, two functions, two seeds; keywords replace its lines."""
+
+    def write(folder: Path | None = None, **lines: str) -> Path:
+        content = {
+            "title": "Choose or not",
+            "dataset": "{use: squares, split: train, images: 360}",
+            "validation": "{split: val, images: 90}",
+            "test": "{split: test, images: 60}",
+            "models": f"[{trainable('plain')}]",
+            "strategies": "[bce]",
+            "seeds": "[0, 1]",
+            "recipe": "{use: small, epochs: 2, batch: 8, warmup: 2}",
+            "plugins": f"['{TRAINABLE}']",
+            "classes": "[Mass]",
+            "ratio": "4",
+            "labelled": "16",
+            "pool": "60",
+            "query": "8",
+            "functions": "[flqmi, random]",
+            "budget": "5",
+            "rounds": "2",
+            **lines,
+        }
+        path = (folder or tmp_path) / "simulate.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{key}: {value}\n" for key, value in content.items() if value))
+        return path
+
+    return write
+
+
 @pytest.fixture
 def trainings(tmp_path: Path) -> Callable[[Path], list[Any]]:
     """The networks of a train.yaml ready to be trained, an epoch at a time, without writing anything of them."""

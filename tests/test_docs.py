@@ -94,6 +94,34 @@ def test_the_readme_names_every_command(command: str) -> None:
     assert f"auditor {command}" in README
 
 
+def test_the_readmes_selection_has_the_shape_that_is_read(tmp_path: Path) -> None:
+    from auditor import config
+    from auditor.problems import Problems
+    from auditor.selection.config import From, MineConfig
+
+    (tmp_path / "mine.yaml").write_text(yaml_of_readme("pool"))
+    problems = Problems()
+    data, places = config.mapping(tmp_path / "mine.yaml", MineConfig, problems)
+    found = config.shaped(MineConfig, {"from": From}, data, places, problems)
+    problems.stop()
+    assert found is not None
+    assert (found.budget, found.function, len(found.classes)) == (400, "flqmi", 3)
+
+
+def test_the_page_on_selection_names_every_key_and_function() -> None:
+    from auditor.selection.baselines import BASELINES
+    from auditor.selection.config import MineConfig, Query
+    from auditor.selection.functions import FUNCTIONS
+    from auditor.selection.simulation_config import SimulationConfig
+    from auditor.training.config import TrainConfig
+
+    page = (ROOT / "docs" / "selection.md").read_text()
+    own = SimulationConfig.model_fields.keys() - TrainConfig.model_fields.keys()
+    keys = {field.alias or name for name, field in (MineConfig.model_fields | Query.model_fields).items()} - {"use", "options"}
+    for name in [*FUNCTIONS, *BASELINES, *keys, *own]:
+        assert f"`{name}`" in page, name
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/**/audit.yaml")), ids=lambda path: path.parent.name)
 def test_every_example_audit_can_be_read_and_its_plugins_know_its_options(path: Path, tmp_path: Path) -> None:
     from auditor import config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -99,11 +99,12 @@ def describes_training(path: Path | str) -> bool:
 def read(path: Path | str) -> TrainingPlan:
     """Everything that train.yaml names, built; raises one ConfigError with a line per mistake."""
     problems = Problems()
-    data, places = mapping(path, TrainConfig, problems)
-    config = shaped(TrainConfig, {}, data, places, problems) or _what_is_well_written(data, places)
-    if config is None:
-        problems.stop()
-        raise AssertionError("no config, and no problem")
+    config = written(path, TrainConfig, ("title", "dataset", "models", "strategies"), problems)
+    return planned(config, problems)
+
+
+def planned(config: TrainConfig, problems: Problems) -> TrainingPlan:
+    """What a train.yaml names, built; raises one ConfigError with these problems and those that are found."""
     _check_twice(config, problems)
     registry = _registry(config, problems)
     recipe = _recipe(config, problems)
@@ -121,14 +122,27 @@ def read(path: Path | str) -> TrainingPlan:
     return TrainingPlan(config, registry, dataset, validation, recipe, runs)
 
 
-def _what_is_well_written(data: dict[str, Any], places: Places) -> TrainConfig | None:
+T = TypeVar("T", bound=TrainConfig)
+
+
+def written(path: Path | str, shape: type[T], needed: Sequence[str], problems: Problems) -> T:
+    """What the file says; raises ConfigError where nothing can be made of it, and adds what is wrong beside that."""
+    data, places = mapping(path, shape, problems)
+    config = shaped(shape, {}, data, places, problems) or _what_is_well_written(shape, needed, data, places)
+    if config is None:
+        problems.stop()
+        raise AssertionError("no config, and no problem")
+    return config
+
+
+def _what_is_well_written(shape: type[T], needed: Sequence[str], data: dict[str, Any], places: Places) -> T | None:
     """The file without the keys that are wrong, so that mistakes further inside are told in the same breath."""
     kept = {**data, "title": "-"}
-    for key in [key for key in kept if key not in ("title", "dataset", "models", "strategies")]:
-        alone = {name: kept[name] for name in ("title", "dataset", "models", "strategies", key) if name in kept}
-        if shaped(TrainConfig, {}, alone, places, Problems()) is None:
+    for key in [key for key in kept if key not in needed]:
+        alone = {name: kept[name] for name in (*needed, key) if name in kept}
+        if shaped(shape, {}, alone, places, Problems()) is None:
             del kept[key]
-    return shaped(TrainConfig, {}, kept, places, Problems())
+    return shaped(shape, {}, kept, places, Problems())
 
 
 def _registry(config: TrainConfig, problems: Problems) -> Registry:

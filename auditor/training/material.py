@@ -105,7 +105,7 @@ def gather(plan: TrainingPlan) -> Material:
     quarantined: list[Quarantined] = []
     datasets = (plan.dataset, plan.validation or plan.dataset)
     made = [
-        _side(name, dataset, side, plan, quarantined)
+        side_of(name, dataset, side, plan, quarantined)
         for name, dataset, side in zip(("training", "validation"), datasets, sides, strict=True)
     ]
     _check_filled(made, config.place("dataset"))
@@ -153,7 +153,8 @@ def _check_patients(training: Sequence[Sample], validation: Sequence[Sample], pl
         )
 
 
-def _side(name: str, dataset: Dataset, samples: Sequence[Sample], plan: TrainingPlan, quarantined: list[Quarantined]) -> Side:
+def side_of(name: str, dataset: Dataset, samples: Sequence[Sample], plan: TrainingPlan, quarantined: list[Quarantined]) -> Side:
+    """A side of the samples that have a label and no known problem; the others are added to the quarantined."""
     usable = []
     for sample in samples:
         problem = sample.problem or (None if any(label is not None for label in sample.labels) else NO_LABEL)

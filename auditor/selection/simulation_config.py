@@ -1,0 +1,125 @@
+"""The YAML of `auditor mine --simulate`: a train.yaml of one network, an imbalance to start from, and ways to choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ..config import Use, mapping
+from ..dataset import Dataset
+from ..errors import AuditError, nearest
+from ..problems import Problems
+from ..training.config import TrainConfig, TrainingPlan, planned, written
+from ..validate import check_files
+from .config import BASELINES, FunctionName, KernelName, Name, Positive
+
+Count = Annotated[int, Field(ge=1)]
+
+NEEDED = ("title", "dataset", "models", "strategies", "test", "classes", "budget")
+
+
+class SimulationConfig(TrainConfig):
+    """One network and one strategy, trained again after every round on what each function chose.
+
+    `labelled` and `pool` are the images of the most common group that are labelled at the start and that can be chosen; the rarest
+    group has 1 / `ratio` of them. `query` are the validation images of each group.
+    """
+
+    test: dict[str, Any]
+    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    imbalance: Literal["binary", "long_tail"] = "binary"
+    ratio: Annotated[float, Field(ge=1)] = 20
+    labelled: Count = 100
+    pool: Count = 1000
+    query: Count = 20
+    functions: Annotated[tuple[FunctionName, ...], Field(min_length=1)] = ("flqmi", "random", "entropy")
+    budget: Count
+    rounds: Count = 10
+    kernel: KernelName = "gradient"
+    eta: Positive = 1.0
+    choose: Literal["misclassified", "all"] = "misclassified"
+    q_min: Count = 5
+
+    @property
+    def networks(self) -> int:
+        """How many networks are trained: one per seed at the start, and one per function after every round."""
+        return len(self.seeds) * (1 + len(self.functions) * self.rounds)
+
+    @property
+    def wished(self) -> tuple[str, ...]:
+        """The functions that look for the classes."""
+        return tuple(name for name in self.functions if name not in BASELINES)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """What they are compared with."""
+        return tuple(name for name in self.functions if name in BASELINES)
+
+
+@dataclass(frozen=True)
+class SimulationPlan:
+    """A good simulation with everything that it names built: `training` has one run per seed."""
+
+    config: SimulationConfig
+    training: TrainingPlan
+    test: Dataset
+
+
+def describes_simulation(path: Path | str) -> bool:
+    """Whether a YAML file is one of a simulation: it says what neither a train.yaml nor a mine.yaml says."""
+    data, _ = mapping(path, SimulationConfig, Problems())
+    return bool(data.keys() & {"test", "imbalance", "ratio", "labelled", "functions", "rounds"})
+
+
+def read(path: Path | str) -> SimulationPlan:
+    """Everything that the file names, built; raises one ConfigError with a line per mistake."""
+    problems = Problems()
+    config = written(path, SimulationConfig, NEEDED, problems)
+    for key in ("models", "strategies"):
+        if len(getattr(config, key)) > 1:
+            problems.add(
+                f"{config.place(key)}: found {len(getattr(config, key))}; allowed: one, what is compared are functions"
+            )
+    for key in ("classes", "functions"):
+        values = getattr(config, key)
+        for number, value in enumerate(values):
+            if values.index(value) != number:
+                problems.add(
+                    f"{config.place(f'{key}[{number}]')}: found the same as {key}[{values.index(value)}]; allowed: once"
+                )
+    if "logdetmi" in config.functions and config.eta > 1:
+        problems.add(
+            f"{config.place('eta')}: found {config.eta:g}; allowed with logdetmi: at most 1, or there is no determinant"
+        )
+    training = planned(config, problems)
+    test = _test(config, training, problems)
+    _check_classes(config, training.dataset, problems)
+    problems.stop()
+    assert test is not None
+    return SimulationPlan(config, training, test)
+
+
+def _test(config: SimulationConfig, training: TrainingPlan, problems: Problems) -> Dataset | None:
+    """The data set that every network is measured on: the options that differ from the training's, or another data set."""
+    own = {} if "use" in config.test else config.dataset.options
+    use = Use.model_validate({"use": config.dataset.use, **own, **config.test})
+    test: Dataset | None = training.registry.build("datasets", use, "test", config, problems)
+    if test is not None:
+        check_files(test, "test", config, problems)
+        if "split" in training.registry.options("datasets", test.name).fields and "split" not in config.test:
+            problems.add(f"{config.place('test')}: split is missing; say which part of {test.name} is meant")
+    return test
+
+
+def _check_classes(config: SimulationConfig, dataset: Dataset, problems: Problems) -> None:
+    try:
+        known = tuple(dataset.classes())
+    except AuditError:
+        return
+    for number, name in enumerate(config.classes):
+        if name not in known:
+            allowed = f"{', '.join(known)}{nearest(name, known)}"
+            problems.add(f"{config.place(f'classes[{number}]')}: no class is called {name!r}; allowed: {allowed}")
