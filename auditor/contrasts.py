@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from .analysis import Analysis
 from .attribution import Attribution
 from .plan import Plan, PlannedModel, label
+from .statistics.columns import Columns
 from .statistics.compare import compare
 from .statistics.decide import Row
-from .statistics.estimates import Columns, handles
 from .statistics.estimates import contrasts as estimated_contrasts
+from .statistics.estimates import handles
 from .statistics.rows import MACRO, Cohort, Comparison, Values
 
 

@@ -277,7 +277,8 @@ class _ModelPass:
         first = chunk * self.plan.chunk
         samples = self.plan.samples[first : first + self.plan.chunk]
         scores = torch.from_numpy(table.scores([sample.id for sample in samples])[:, list(self.model.outputs)])
-        batch = Batch(samples, self.plan.classes, scores=scores, seed=self.plan.config.seed)
+        softmax = table.head == "softmax"
+        batch = Batch(samples, self.plan.classes, scores=scores, softmax=softmax, seed=self.plan.config.seed)
         return Looked(batch, list(range(first, first + len(samples))))
 
     def _without_answer(self, batch: Batch, numbers: list[int]) -> list[Quarantine]:

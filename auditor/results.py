@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, contrasts, levels
+from . import __version__, contrasts, levels, training_split
+from .accounting import Accounting, accounted, failures_of
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
@@ -21,14 +22,14 @@ from .config import AuditConfig
 from .evidence import Evidence, Finding, Gap, Picture
 from .findings import judge
 from .identity import digest, options
-from .ledger import Ledger, Quarantine
+from .ledger import Ledger
 from .observers import ask
 from .origin import counted, met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
+from .statistics.columns import Columns
 from .statistics.decide import Row, decide
-from .statistics.estimates import Columns
-from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, frequency_groups
+from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, frequency_groups, rarity
 
 PACKAGES = (
     "torch",
@@ -46,19 +47,13 @@ PACKAGES = (
 )
 
 
-class Accounting(NamedTuple):
-    """listed = used + quarantined, and which models gave too few answers to be used."""
-
-    quarantined: list[Quarantine]
-    failed: dict[str, str]
-
-
 def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str, Any] | None = None) -> Evidence:
     """Everything that results.json says; values are held for one analysis at a time. `self_test` is its record, if it was taken."""
-    account = _account(plan, ledger)
+    account = accounted(plan, ledger)
     used = np.ones(len(plan.samples), bool)
     used[[item.sample for item in account.quarantined]] = False
-    failures = _failures(plan, ledger, account)
+    failures = failures_of(plan, ledger, account)
+    second = training_split.of(plan, ledger)
     cohort = _cohort(plan, used)
     summaries: list[Summary] = []
     rows: list[Row] = []
@@ -70,7 +65,9 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         for unit in standing.values():
             summaries += levels.summaries(plan, ledger, unit, values[unit.model], cohort)
         rows += contrasts.contrasts(plan, analysis, attribution, values, cohort)
-        columns = {model: Columns(values[model], ledger.elsewhere(unit.key)) for model, unit in standing.items()}
+        columns = {
+            model: Columns(values[model], ledger.elsewhere(unit.key), second.values(unit)) for model, unit in standing.items()
+        }
         summaries += levels.estimated(plan, analysis, attribution, columns, cohort)
         if standing and attribution in plan.attributions[:1]:
             summaries += levels.of_blind_maps(plan, analysis, ledger, used, cohort)
@@ -83,9 +80,10 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         for unit in plan.units
         if unit.analysis is None and unit.key in failures
     ]
+    gaps += second.gaps()
     claims = plan.config.claims
-    comparisons = decide(rows, claims.primary, claims.margins(), np.unique(cohort.patients), plan.config.seed)
-    accounting = _accounting(plan, account, used)
+    comparisons = decide(rows, claims.primary, claims.margins(), cohort.everyone, plan.config.seed)
+    accounting = _accounting(plan, account, used) | second.accounting()
     models = tuple(_model(model, account) for model in plan.models)
     training = told(plan)
     models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
@@ -97,7 +95,8 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
-    findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + met_before(models, cohort) + findings
+    findings = second.findings() + met_before(models, cohort) + findings
+    findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
     return Evidence(
         audit=_audit(plan.config, plan, afterwards),
         dataset=_dataset(plan, used),
@@ -115,41 +114,19 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     )
 
 
-def _account(plan: Plan, ledger: Ledger) -> Accounting:
-    """Quarantine every sample without pixels or without finite logits of some model, unless that model is to blame."""
-    items: dict[int, Quarantine] = {}
-    for model in plan.models:
-        if model.looked_into:
-            items |= {item.sample: item for item in ledger.quarantined(plan.scopes(model)[0])}
-    failed: dict[str, str] = {}
-    answers: dict[int, Quarantine] = {}
-    for model in plan.models:
-        found = [item for item in ledger.quarantined(plan.scopes(model)[1]) if item.sample not in items]
-        if found and len(found) > plan.config.max_quarantine * len(plan.samples):
-            failed[model.id] = f"{found[0].reason}: no usable answer for {len(found)} of {len(plan.samples)} images"
-        else:
-            answers |= {item.sample: item for item in found}
-    items |= answers
-    return Accounting([items[number] for number in sorted(items)], failed)
-
-
-def _failures(plan: Plan, ledger: Ledger, account: Accounting) -> dict[str, str]:
-    known = ledger.failures()
-    return {
-        unit.key: account.failed.get(unit.model) or known[unit.key]
-        for unit in plan.units
-        if unit.model in account.failed or unit.key in known
-    }
-
-
 def _cohort(plan: Plan, used: npt.NDArray[np.bool_]) -> Cohort:
     codes = {patient: number for number, patient in enumerate(sorted({sample.patient for sample in plan.samples}))}
+    trained_on = [sample.patient for sample in plan.training.samples] if plan.training else []
+    for patient in sorted(set(trained_on) - set(codes)):
+        codes[patient] = len(codes)
     labels = [[-1 if label is None else label for label in sample.labels] for sample in plan.samples]
     return Cohort(
         plan.classes,
         np.array([codes[s.patient] for s in plan.samples], np.int64),
         np.array(labels, np.int8),
         groups=frequency_groups(plan.classes, plan.dataset.train_counts()),
+        rarity=rarity(plan.classes, plan.dataset.train_counts() or counted(plan)),
+        training_patients=np.array([codes[patient] for patient in trained_on], np.int64),
         boxed=tuple(tuple(number if used[number] else -1 for number in of) for of in plan.elsewhere.cases),
     )
 

@@ -20,12 +20,16 @@ Integers = npt.NDArray[np.int64]
 
 
 class Influence(NamedTuple):
-    """A number of `cases` cases, and how far each `patient` [G] moves it [G]."""
+    """A number of `cases` cases, and how far each `patient` [G] moves it [G].
+
+    `fewest` is the number of patients of the smaller side, where it rests on two samples of patients.
+    """
 
     value: float
     patient: Integers
     influence: Floats
     cases: int
+    fewest: int | None = None
 
 
 def interval(found: Influence) -> tuple[float, float]:
@@ -44,15 +48,16 @@ def interval(found: Influence) -> tuple[float, float]:
 def averaged(parts: Sequence[Influence]) -> Influence:
     """The mean of several numbers; a patient of several counts once, with all it does."""
     patient, influence = _summed([(part.patient, part.influence / len(parts)) for part in parts])
+    fewest = min((part.fewest for part in parts if part.fewest is not None), default=None)
     return Influence(
-        math.fsum(part.value for part in parts) / len(parts), patient, influence, sum(part.cases for part in parts)
+        math.fsum(part.value for part in parts) / len(parts), patient, influence, sum(part.cases for part in parts), fewest
     )
 
 
 def difference(mine: Influence, reference: Influence) -> Influence:
     """Mine minus the reference, patient by patient; both are numbers of the same cases."""
     patient, influence = _summed([(mine.patient, mine.influence), (reference.patient, -reference.influence)])
-    return Influence(mine.value - reference.value, patient, influence, mine.cases)
+    return Influence(mine.value - reference.value, patient, influence, mine.cases, mine.fewest)
 
 
 def jackknife(value: float, patient: Integers, without: Floats, cases: int) -> Influence | str:

@@ -1,0 +1,123 @@
+"""The training images as a second split of an audit: read once, seen once, accounted for, resumed, and told when they cannot be."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor import ExitCode
+from auditor.errors import ConfigError
+from auditor.run import run
+
+Write = Callable[..., Path]
+BATCHES = {"audited": 400 // 50, "training": 200 // 50}
+PROBES = 2
+
+
+def results(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "results.json").read_text())
+    return found
+
+
+def test_every_image_of_both_splits_is_read_once_and_seen_once_by_each_network(
+    write_faint_audit: Write, tmp_path: Path, counts: Counter[str]
+) -> None:
+    run(write_faint_audit(analyses="[performance, calibration, logit_shift]"), tmp_path / "out", device="cpu")
+    assert counts["reads of test"] == 400
+    assert counts["reads of train"] == 200
+    assert counts["forwards"] == 2 * (BATCHES["audited"] + BATCHES["training"] + PROBES + 1)
+
+
+def test_a_second_run_reads_nothing_and_a_new_limit_reads_only_the_training_images(
+    write_faint_audit: Write, tmp_path: Path, counts: Counter[str]
+) -> None:
+    run(write_faint_audit(), tmp_path / "out", device="cpu")
+    first = (tmp_path / "out" / "results.json").read_bytes()
+    counts.clear()
+    run(write_faint_audit(), tmp_path / "out", device="cpu")
+    assert counts == Counter()
+    assert (tmp_path / "out" / "results.json").read_bytes() == first
+    run(write_faint_audit(training_images="{split: train, images: 200, limit: 100}"), tmp_path / "out", device="cpu")
+    assert counts["reads of test"] == 0
+    assert counts["reads of train"] == 100
+    accounting = results(tmp_path / "out")["accounting"]["training_images"]
+    assert (accounting["listed"], accounting["available"]) == (100, 200)
+
+
+def test_training_images_that_no_analysis_asks_for_are_not_read(
+    write_faint_audit: Write, tmp_path: Path, counts: Counter[str]
+) -> None:
+    run(write_faint_audit(analyses="[performance]"), tmp_path / "out", device="cpu")
+    assert counts["reads of train"] == 0
+    assert "training_images" not in results(tmp_path / "out")["accounting"]
+
+
+def test_the_other_analyses_say_the_same_with_and_without_training_images(write_faint_audit: Write, tmp_path: Path) -> None:
+    run(write_faint_audit(), tmp_path / "with", device="cpu")
+    run(write_faint_audit(training_images="null"), tmp_path / "without", device="cpu")
+    both = [results(tmp_path / name) for name in ("with", "without")]
+    rows = [[row for row in found["summaries"] if row["analysis"] == "performance"] for found in both]
+    assert rows[0] == rows[1]
+    assert both[0]["accounting"]["used"] == both[1]["accounting"]["used"] == 400
+
+
+def test_unreadable_training_images_are_accounted_for(write_faint_audit: Write, tmp_path: Path) -> None:
+    path = write_faint_audit(training_images="{split: train, images: 200, unreadable: 30}", max_quarantine="0.2")
+    assert run(path, tmp_path / "out", device="cpu").exit_code == ExitCode.COMPLETE
+    found = results(tmp_path / "out")
+    training = found["accounting"]["training_images"]
+    assert training["listed"] == training["used"] + len(training["quarantined"]) == 200
+    assert {item["reason"] for item in training["quarantined"]} == {"decode:truncated"}
+    assert found["accounting"]["quarantined"] == []
+    (asked,) = [
+        r for r in found["summaries"] if (r["metric"], r["class"], r["strategy"]) == ("margin_shift_negative", "Rare", "few")
+    ]
+    positives = training["positive"]["Rare"]
+    assert asked["n"] == (400 - found["dataset"]["counts"]["Rare"]["positive"]) + (170 - positives)
+    strict = write_faint_audit(training_images="{split: train, images: 200, unreadable: 30}")
+    assert run(strict, tmp_path / "strict", device="cpu").exit_code == ExitCode.INCOMPLETE
+    assert any("training images" in f["text"] and f["kind"] == "alarm" for f in results(tmp_path / "strict")["findings"])
+
+
+def test_a_table_without_scores_for_the_training_images_says_so(write_faint_audit: Write, tmp_path: Path) -> None:
+    table = tmp_path / "scores.csv"
+    table.write_text("image,Common,Rare\n" + "".join(f"test-{n:04d},{0.2 + n / 800},{0.7 - n / 800}\n" for n in range(400)))
+    models = f"\n  - {{use: scores, strategy: many, table: '{table}', values: probabilities}}"
+    run(write_faint_audit(models=models), tmp_path / "out", device="cpu")
+    found = results(tmp_path / "out")
+    (row,) = [r for r in found["summaries"] if (r["metric"], r["class"]) == ("margin_shift_positive", "Common")]
+    assert "no usable answer for 200 of 200 images" in row["missing"]
+    assert found["models"][0]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("{splt: train}", r"training_images\.splt: unknown option of faint; allowed: .*split"),
+        ("{split: trian}", r"training_images\.split: found 'trian'"),
+        ("{split: train, limit: 0}", r"training_images\.limit"),
+        ("{images: 300}", r"training_images: 300 images are audited too, the first is 'test-0000'; name another split"),
+        ("{split: train, others: true}", r"training_images: its classes are Other, Rare; allowed: those of the audited images"),
+        ("{split: train, images: 0}", r"training_images: no sample is listed"),
+    ],
+)
+def test_a_mistake_in_training_images_is_told_with_its_place(
+    write_faint_audit: Write, tmp_path: Path, said: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"audit\.yaml:12:\d+: {message}"):
+        run(write_faint_audit(training_images=said), tmp_path / "out", device="cpu")
+
+
+def test_patients_on_both_sides_open_the_report_with_an_alarm(write_faint_audit: Write, tmp_path: Path) -> None:
+    shared = "patients: shared"
+    path = write_faint_audit(
+        dataset=f"{{use: faint, images: 400, {shared}}}", training_images=f"{{split: train, images: 200, {shared}}}"
+    )
+    assert run(path, tmp_path / "out", device="cpu").exit_code == ExitCode.INCOMPLETE
+    alarms = [finding["text"] for finding in results(tmp_path / "out")["findings"] if finding["kind"] == "alarm"]
+    assert any(text.startswith("100 of the 200 audited patients are among the training images") for text in alarms)
