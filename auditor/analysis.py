@@ -10,6 +10,7 @@ from .tally import Tally
 
 if TYPE_CHECKING:
     from .batch import View
+    from .embedded import Concluded, Decision, Embedded
 
 OVERALL = -1
 """The target of a case that stands for all findings of its image together."""
@@ -33,6 +34,7 @@ class Analysis:
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]] = ()
     needs: ClassVar[frozenset[str]] = frozenset()
+    concludes: ClassVar[bool] = False
 
     @property
     def observes(self) -> frozenset[str]:
@@ -61,6 +63,13 @@ class Analysis:
         second look and when a run that was cut short observes it again. What comes out must be the same.
         """
         return None
+
+    def conclude(self, decision: Decision, audited: Embedded, training: Embedded | None) -> Concluded:
+        """With `concludes` and the need `embeddings`: what all embeddings of a network together say, once the last image was seen.
+
+        The per-case metrics are then measured here and not by `measure`. `training` is None where there are no training images.
+        """
+        raise NotImplementedError
 
     def summarise(self, tallies: Mapping[str, Tally]) -> Mapping[str, float]:
         """{metric name: value} for the model as a whole, from the finished tallies."""

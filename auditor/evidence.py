@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .findings import Finding as Finding
 from .findings import Gap as Gap
+from .profiles import Histogram, Overlap, Profile, frozen
 from .statistics.rows import Comparison, Curve, Summary
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class Evidence:
     environment: Mapping[str, Any]
     self_test: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -85,6 +89,9 @@ class Evidence:
             "summaries": _rows(self.summaries),
             "comparisons": _rows(self.comparisons),
             "curves": _rows(self.curves),
+            "histograms": _rows(self.histograms),
+            "profiles": _rows(self.profiles),
+            "overlaps": _rows(self.overlaps),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "accounting": self.accounting,
@@ -110,6 +117,9 @@ class Evidence:
             environment=data["environment"],
             self_test=data.get("self_test", {}),
             curves=tuple(_curve(row) for row in data.get("curves", ())),
+            histograms=tuple(Histogram(**frozen(_named(row))) for row in data.get("histograms", ())),
+            profiles=tuple(Profile(**frozen(_named(row))) for row in data.get("profiles", ())),
+            overlaps=tuple(Overlap(**_named(row)) for row in data.get("overlaps", ())),
             pictures=tuple(pictures),
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, contrasts, levels, training_split
+from . import __version__, contrasts, levels, spread, training_split
 from .accounting import Accounting, accounted, failures_of
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
@@ -22,11 +22,13 @@ from .config import AuditConfig
 from .evidence import Evidence, Finding, Gap, Picture
 from .findings import judge
 from .identity import digest, options
+from .last_layer import NOT_LINEAR
 from .ledger import Ledger
 from .observers import ask
 from .origin import counted, met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
+from .profiles import Histogram, Overlap, Profile
 from .statistics.columns import Columns
 from .statistics.decide import Row, decide
 from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, frequency_groups, rarity
@@ -58,10 +60,13 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     summaries: list[Summary] = []
     rows: list[Row] = []
     curves: list[Curve] = []
+    histograms: list[Histogram] = []
+    profiles: list[Profile] = []
+    overlaps: list[Overlap] = []
     gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
     for analysis, attribution, units in _by_work(plan.units):
         standing = {unit.model: unit for unit in units if unit.key not in failures}
-        values = {model: levels.of_used(ledger.values(unit.key), used) for model, unit in standing.items()}
+        values = {model: levels.of_used(ledger.values(second.key(unit)), used) for model, unit in standing.items()}
         for unit in standing.values():
             summaries += levels.summaries(plan, ledger, unit, values[unit.model], cohort)
         rows += contrasts.contrasts(plan, analysis, attribution, values, cohort)
@@ -72,6 +77,9 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         if standing and attribution in plan.attributions[:1]:
             summaries += levels.of_blind_maps(plan, analysis, ledger, used, cohort)
         curves += levels.curves(plan, analysis, columns, cohort)
+        histograms += spread.histograms(plan, analysis, columns)
+        profiles += [row for unit in standing.values() for row in spread.profiles(plan, ledger, unit, second)]
+        overlaps += spread.overlaps(plan, ledger, standing, profiles)
         rows += contrasts.estimated(plan, analysis, attribution, columns, cohort)
         for unit in units:
             gaps += _gaps(plan, ledger, unit, failures.get(unit.key), used)
@@ -110,6 +118,9 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         environment=environment(plan.device),
         self_test=self_test or {},
         curves=tuple(curves),
+        histograms=tuple(histograms),
+        profiles=tuple(profiles),
+        overlaps=tuple(overlaps),
         pictures=tuple(_pictures(plan, ledger, store, failures)),
     )
 
@@ -148,6 +159,9 @@ def _gaps(plan: Plan, ledger: Ledger, unit: Unit, failure: str | None, used: npt
         return
     counts: dict[tuple[int, str], int] = {}
     for reason, cases in ledger.gaps(unit.key).items():
+        if reason == NOT_LINEAR:  # it holds for the network, so it is said once
+            yield Gap(*about, None, reason, 0)
+            continue
         for target, n in zip(*np.unique(cases.target[used[cases.sample]], return_counts=True), strict=True):
             counts[int(target), reason] = int(n)
     for (target, reason), n in sorted(counts.items()):

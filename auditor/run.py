@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from . import blind, passes, plan, results, self_test
+from . import blind, conclusions, passes, plan, results, self_test
 from . import config as configs
 from .device import choose_device
 from .errors import AuditError, ExitCode, MissingLibrary, ModelRefused, OutputError
@@ -76,6 +76,7 @@ def run(
                 observers.tell("plan_made", plan=audit)
                 _measure([(audit, store), *training], ledger, out, progress, strict, observers)
                 blind.run(audit, ledger, store)
+                conclusions.run(audit, ledger)
                 evidence = results.gather(audit, ledger, store, outcome.as_record())
             finally:
                 for _, pixels in [(audit, store), *training]:

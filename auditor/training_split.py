@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import levels
+from . import conclusions, levels
 from .accounting import Accounting, accounted, failures_of
 from .findings import Finding, Gap
 from .ledger import Ledger
@@ -46,10 +46,21 @@ class TrainingSplit:
         failed = self.failures.get(mine[0].key)
         return mine[0] if failed is None else f"the training images could not be measured: {failed}"
 
+    def key(self, audited: Unit) -> str:
+        """What the values of a unit are kept under: its own key, or that of what was concluded from both splits."""
+        if audited.analysis is None or not audited.analysis.concludes:
+            return audited.key
+        mine = self.unit(audited)
+        return conclusions.key(audited, mine if isinstance(mine, Unit) else None)
+
     def values(self, audited: Unit) -> dict[str, Values] | str:
         """{metric: its values on the training images} of the same work, or why there are none."""
         mine = self.unit(audited)
-        return mine if isinstance(mine, str) else levels.of_used(self.ledger.values(mine.key), self.used)
+        if isinstance(mine, str):
+            return mine
+        concludes = audited.analysis is not None and audited.analysis.concludes
+        key = f"{self.key(audited)} training" if concludes else mine.key
+        return levels.of_used(self.ledger.values(key), self.used)
 
     def accounting(self) -> dict[str, Any]:
         """{"training_images": listed = used + quarantined}, or nothing where there are none."""

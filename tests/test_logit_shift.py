@@ -243,7 +243,7 @@ def test_a_rare_class_learnt_by_heart_is_found_and_one_learnt_from_enough_images
     assert abs(row(found, "crossing_negative", "few", "Rare")["value"]) < 0.05
     kept = [row(found, "margin_retained_positive", strategy, "Rare")["value"] for strategy in ("few", "many")]
     assert kept[0] < kept[1]
-    (contrast,) = [r for r in found["comparisons"] if (r["metric"], r["class"]) == ("margin_asymmetry", "Rare")]
+    (contrast,) = [r for r in found["comparisons"] if (r["metric"], r["class"]) == ("margin_asymmetry_standardised", "Rare")]
     assert contrast["high"] < 0
     assert contrast["verdict"] == "different"
 
@@ -251,7 +251,7 @@ def test_a_rare_class_learnt_by_heart_is_found_and_one_learnt_from_enough_images
 def test_without_training_images_the_audited_ones_say_what_they_can(write_faint_audit: Write, tmp_path: Path) -> None:
     assert run.run(write_faint_audit(training_images="null"), tmp_path / "out", device="cpu").exit_code == 0
     found = results(tmp_path / "out")
-    assert row(found, "margin_positive", "few", "Rare")["value"] is not None
+    assert row(found, "margin_mean_positive", "few", "Rare")["value"] is not None
     assert row(found, "margin_median_negative", "few", "Rare")["value"] is not None
     for metric in ("margin_shift_positive", "crossing_negative", "margin_asymmetry", "margin_distance_positive"):
         assert row(found, metric, "few", "Rare")["missing"] == NO_TRAINING
@@ -274,7 +274,7 @@ def test_a_class_with_few_positives_in_training_has_numbers_and_no_verdict(write
     assert (
         "fewer than 20 patients among the audited or the training" in row(found, "margin_shift_positive", "few", "Rare")["note"]
     )
-    rows = {r["class"]: r for r in found["comparisons"] if r["metric"] == "margin_shift_positive"}
+    rows = {r["class"]: r for r in found["comparisons"] if r["metric"] == "margin_shift_positive_standardised"}
     assert rows["Rare"]["difference"] is not None
     assert rows["Rare"]["verdict"] is None
     assert rows["Common"]["verdict"] is not None

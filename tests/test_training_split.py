@@ -27,7 +27,7 @@ def results(out: Path) -> dict[str, Any]:
 def test_every_image_of_both_splits_is_read_once_and_seen_once_by_each_network(
     write_faint_audit: Write, tmp_path: Path, counts: Counter[str]
 ) -> None:
-    run(write_faint_audit(analyses="[performance, calibration, logit_shift]"), tmp_path / "out", device="cpu")
+    run(write_faint_audit(analyses="[performance, calibration, logit_shift, embeddings]"), tmp_path / "out", device="cpu")
     assert counts["reads of test"] == 400
     assert counts["reads of train"] == 200
     assert counts["forwards"] == 2 * (BATCHES["audited"] + BATCHES["training"] + PROBES + 1)

@@ -19,9 +19,21 @@ LOST = "not estimable (no mean above 0 on the training images)"
 ALIKE = "not estimable (all values alike)"
 LEAST_MEAN = 1e-6
 BINS, TAILS = 50, (0.001, 0.999)
-BETWEEN = ("shift", "standardised_shift", "retained", "crossing", "wasserstein", "kolmogorov_smirnov", "asymmetry")
-"""Statistics of audited against training images; those in NO_INTERVAL have no interval and are not contrasted."""
+BETWEEN = (
+    "shift",
+    "standardised_shift",
+    "retained",
+    "crossing",
+    "wasserstein",
+    "kolmogorov_smirnov",
+    "asymmetry",
+    "standardised_asymmetry",
+)
+"""Statistics of audited against training images."""
 NO_INTERVAL = ("wasserstein", "kolmogorov_smirnov", "median")
+"""Statistics without an interval; they are not contrasted either."""
+OF_SCALE = ("level", "shift", "asymmetry")
+"""Statistics in the units of a network's own outputs; losses give them scales of their own, so they are not contrasted."""
 
 
 class Side(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..metric import Metric
-from .between_splits import NO_INTERVAL
+from .between_splits import NO_INTERVAL, OF_SCALE
 from .calibrated import STATISTICS, Scored, bins, calibration, recalibrated, sigmoid
 from .columns import Columns, cases_of, on_shared_training, values_of
 from .effect import LEVEL, Crossed, Linear
@@ -51,7 +51,7 @@ def levels(metric: Metric, network: Columns, cohort: Cohort) -> list[dict[str, A
 
 def contrasts(metric: Metric, mine: Sequence[Columns], reference: Sequence[Columns], cohort: Cohort) -> list[dict[str, Any]]:
     """Mine minus reference in the same rows: the fields of a Comparison that statistics knows."""
-    if metric.statistic in (*ACROSS, *NO_INTERVAL):
+    if metric.statistic in (*ACROSS, *NO_INTERVAL, *OF_SCALE):
         return []
     networks = on_shared_training([*mine, *reference], (metric.of, metric.against), len(cohort.classes))
     cases = [cases_of(metric.of, network, cohort) for network in networks]
@@ -181,7 +181,7 @@ def _level(metric: Metric, name: str, part: Influence | str, n: int | None = Non
     ends = (None, None) if bare else (max(low, bounds[0]), min(high, bounds[1]))
     return {
         "class_name": name, "value": part.value, "missing": None, "n": part.cases if n is None else n, "low": ends[0], "high": ends[1],
-        "n_patients": len(part.patient), "note": _few(part),
+        "n_patients": len(part.patient) or None, "note": _few(part),
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from .rows import Cohort
 
 __all__ = ["ACROSS", "BETWEEN", "OWN", "across", "of_audited", "of_step"]
 
-OWN = ("below", "median", "ratio", "pairwise")
+OWN = ("level", "below", "median", "ratio", "pairwise")
 ACROSS: Mapping[str, Statistic] = {"asymmetry_on_rarity": "asymmetry", "retained_with_share": "retained"}
 """Statistics over the classes, and the statistic of each class that they are made from."""
 
@@ -37,6 +37,8 @@ def of_audited(metric: Metric, network: Columns, cohort: Cohort, number: int, sa
         return ratio(value, under, patient) if math.fsum(under) > 0 else ALIKE
     if metric.statistic == "pairwise":
         return pairwise(Side(value, patient))
+    if metric.statistic == "level":
+        return mean(value, patient)
     found = mean((value < 0).astype(np.float64), patient)
     if isinstance(found, str) or metric.statistic == "below":
         return found
@@ -47,11 +49,12 @@ def of_step(metric: Metric, network: Columns, cohort: Cohort, number: int, sampl
     """A number of the step from the training images to these audited samples."""
     if isinstance(network.training, str):
         return network.training
-    if metric.statistic != "asymmetry":
+    if metric.statistic not in ("asymmetry", "standardised_asymmetry"):
         return between(metric.statistic, *_both(metric.of, network, cohort, number, samples))
+    step = "shift" if metric.statistic == "asymmetry" else "standardised_shift"
     target, sample = np.divmod(cases_of(metric.against, network, cohort), len(cohort.patients))
-    positive = between("shift", *_both(metric.of, network, cohort, number, samples))
-    negative = between("shift", *_both(metric.against, network, cohort, number, sample[target == number]))
+    positive = between(step, *_both(metric.of, network, cohort, number, samples))
+    negative = between(step, *_both(metric.against, network, cohort, number, sample[target == number]))
     if isinstance(positive, str):
         return positive
     return negative if isinstance(negative, str) else asymmetry(positive, negative)

@@ -31,8 +31,12 @@ def _metrics(side: str) -> tuple[Metric, ...]:
     known: dict[str, Any] = {"of": margin, "reference": FINDING, "undefined": "score not finite"}
     return (
         Metric(
-            margin, f"How far the {cases} lie on their own side of the decision boundary on average; below 0 lie the {errors}.",
-            "higher", unit="log-odds", chance="none", reference=FINDING, undefined=f"no {cases}",
+            margin, f"How far one of the {cases} lies on its own side of the decision boundary; below 0 lie the {errors}.",
+            "higher", unit="log-odds", reference=FINDING, statistic="none", undefined=f"no {cases}",
+        ),
+        Metric(
+            f"margin_mean_{side}", f"How far the {cases} lie on their own side of the decision boundary on average.",
+            "higher", unit="log-odds", chance="none", statistic="level", **known,
         ),
         Metric(
             f"margin_shift_{side}", f"The mean margin of the {cases} that are audited minus that of the training images: below 0 unseen "
@@ -86,6 +90,11 @@ class LogitShift(Analysis):
             "below 0 is the mark of a class that was learnt by heart because it is rare.",
             "higher", unit="log-odds", chance="0", reference=FINDING, statistic="asymmetry", of="margin_positive",
             against="margin_negative", undefined="score not finite",
+        ),
+        Metric(
+            "margin_asymmetry_standardised", "The same in standard deviations, so that losses with other scales of log-odds compare.",
+            "higher", unit="standard deviations", chance="0", reference=FINDING, statistic="standardised_asymmetry",
+            of="margin_positive", against="margin_negative", undefined="score not finite",
         ),
         Metric(
             "margin_asymmetry_on_rarity", "By how much the asymmetry changes per tenfold frequency in training: above 0 rare classes moved "
