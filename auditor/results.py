@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, contrasts, levels, spread, training_split
+from . import __version__, by_heart, contrasts, levels, spread, training_split
 from .accounting import Accounting, accounted, failures_of
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
@@ -29,6 +29,7 @@ from .origin import counted, met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
 from .profiles import Histogram, Overlap, Profile
+from .statistics.between_splits import NO_TRAINING
 from .statistics.columns import Columns
 from .statistics.decide import Row, decide
 from .statistics.rows import BASELINE, IMAGE, Cohort, Curve, Summary, frequency_groups, rarity
@@ -97,12 +98,15 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
     afterwards = ledger.declared(plan.data_key) not in (None, claims.text())
     of_networks = [row for row in summaries if row.strategy != BASELINE]
+    told_once = [row for row in of_networks if row.missing != NO_TRAINING]  # by_heart says it in one sentence
+    contrasted = [row for row in comparisons if row.missing != NO_TRAINING]
     findings = judge(
-        comparisons, gaps, of_networks, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
+        contrasted, gaps, told_once, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
     )
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
+    findings += by_heart.judge(of_networks)
     findings = second.findings() + met_before(models, cohort) + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
     return Evidence(
