@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from .analysis import Analysis
 from .embedded import Decision, Embedded
-from .identity import digest
-from .ledger import Found, Ledger
+from .ledger import Found, Ledger, concluded_key, of_training
 from .measuring import checked
 from .plan import Plan, PlannedModel, Unit
 from .statistics.rows import Values
@@ -33,7 +32,7 @@ def training_unit(plan: Plan, unit: Unit, failed: Mapping[str, str]) -> Unit | N
 
 def key(unit: Unit, training: Unit | None) -> str:
     """What a conclusion is kept under: all it depends on."""
-    return digest("concluded", unit.key, training.key if training else None)
+    return concluded_key(unit.key, training.key if training else None)
 
 
 def run(plan: Plan, ledger: Ledger) -> None:
@@ -68,7 +67,7 @@ def _conclude(plan: Plan, ledger: Ledger, unit: Unit, analysis: Analysis, traini
     columns = (found.audited, found.training)
     parts = {
         name: Found(_values(analysis, column, samples), {}, [])
-        for name, column, (samples, _) in zip((where, f"{where} training"), columns, splits, strict=False)
+        for name, column, (samples, _) in zip((where, of_training(where)), columns, splits, strict=False)
     }
     ledger.tell(where, json.dumps(list(found.profiles), allow_nan=False))
     ledger.write(0, parts, {})

@@ -7,7 +7,7 @@ is the sum of its evidence plus the bias b_k. Everything here works on arrays: n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,13 +74,16 @@ def share(mean: Floats, features: Integers) -> Share:
     return Share(part / whole if abs(whole) > SMALL else None, part / positive if positive > SMALL else None)
 
 
-def density(of: Vectors, reference: Vectors, features: Integers, count: int) -> tuple[Integers, Integers]:
-    """How many images of a class, and of a reference class, have each of these features among their own `count` largest."""
-    found = []
-    for vectors in (of, reference):
-        own = np.argsort(-vectors, axis=1, kind="stable")[:, :count]
-        found.append(np.array([(own == feature).any(1).sum() for feature in features], np.int64))
-    return found[0], found[1]
+def largest(vectors: Vectors, count: int) -> Bools:
+    """Which features are among the `count` largest of each image [n, d]; ties by number."""
+    found = np.zeros(vectors.shape, bool)
+    kept = min(count, vectors.shape[1])
+    for start in range(0, len(vectors), BLOCK):
+        rows = vectors[start : start + BLOCK]
+        bound = np.partition(rows, -kept, axis=1)[:, -kept, None]
+        above, equal = rows > bound, rows == bound
+        found[start : start + BLOCK] = above | (equal & (np.cumsum(equal, 1) <= kept - above.sum(1)[:, None]))
+    return found
 
 
 def overlap(first: Sequence[int], second: Sequence[int]) -> float:
@@ -115,33 +118,36 @@ def nearest(queries: Vectors, whose: Integers, pool: Vectors, owners: Integers, 
     -1 where the pool has no more.
     """
     places = np.full((len(queries), count), -1, np.int64)
-    for start in range(0, len(queries), BLOCK):
-        part = slice(start, start + BLOCK)
-        apart = squared_distances(queries[part], pool)
+    last = min(count, len(pool)) - 1
+    for part, apart in _distances(queries, pool) if last >= 0 else ():
         apart[whose[part, None] == owners[None]] = np.inf
-        order = np.argsort(apart, axis=1, kind="stable")[:, :count]
-        known = np.isfinite(np.take_along_axis(apart, order, 1))
-        places[part, : order.shape[1]] = np.where(known, order, -1)
+        farthest = np.partition(apart, last, axis=1)[:, last]
+        for row, own, bound in zip(range(part.start, part.stop), apart, farthest, strict=False):
+            near = np.flatnonzero((own <= bound) & np.isfinite(own))
+            chosen = near[np.argsort(own[near], kind="stable")[:count]]
+            places[row, : len(chosen)] = chosen
     return places
 
 
-def mean_distances(vectors: Vectors, patients: Integers) -> Floats:
-    """Each image's mean Euclidean distance to the others that are of other patients [n]; NaN where there is none."""
+def mean_distances(vectors: Vectors, patients: Integers, partners: Vectors, owners: Integers) -> Floats:
+    """Each image's mean Euclidean distance to the partners that are of other patients [n]; NaN where there is none."""
     found = np.full(len(vectors), np.nan)
-    for start in range(0, len(vectors), BLOCK):
-        part = slice(start, start + BLOCK)
-        others = patients[part, None] != patients[None]
-        apart = np.sqrt(squared_distances(vectors[part], vectors)) * others
+    for part, apart in _distances(vectors, partners):
+        others = patients[part, None] != owners[None]
         counts = others.sum(1)
-        found[part] = np.divide(apart.sum(1), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+        total = (np.sqrt(apart) * others).sum(1)
+        found[part] = np.divide(total, counts, out=np.full(len(counts), np.nan), where=counts > 0)
     return found
 
 
-def squared_distances(first: Vectors, second: Vectors) -> Floats:
-    """Squared Euclidean distances [m, n]."""
-    a, b = first.astype(np.float64), second.astype(np.float64)
-    apart = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * (a @ b.T)
-    return np.asarray(np.maximum(apart, 0))
+def _distances(first: Vectors, second: Vectors) -> Iterator[tuple[slice, Floats]]:
+    """Squared Euclidean distances [block, n] of some rows after the other, and which rows they are."""
+    others = second.astype(np.float64)
+    norms = (others**2).sum(1)
+    for start in range(0, len(first), BLOCK):
+        part = slice(start, min(start + BLOCK, len(first)))
+        block = first[part].astype(np.float64)
+        yield part, np.maximum((block**2).sum(1)[:, None] + norms[None] - 2 * (block @ others.T), 0)
 
 
 ARCHETYPES = {"safe": (4, 5), "border": (2, 3), "rare": (1, 1), "outlier": (0, 0)}

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import OutputError
+from .identity import digest
 from .statistics.rows import Values
 
 SCHEMA = """
@@ -246,6 +247,16 @@ class Ledger:
                 self._db.execute("rollback")
                 raise
             self._db.execute("commit")
+
+
+def concluded_key(unit: str, training: str | None) -> str:
+    """What is concluded from the work on both splits is kept under this; `training` None where only the audited images were seen."""
+    return digest("concluded", unit, training)
+
+
+def of_training(concluded: str) -> str:
+    """What was concluded of the training images is kept under this."""
+    return f"{concluded} training"
 
 
 def _bytes(values: Sequence[float] | npt.NDArray[np.generic], kind: str) -> bytes:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import conclusions, levels
 from .accounting import Accounting, accounted, failures_of
 from .findings import Finding, Gap
-from .ledger import Ledger
+from .ledger import Ledger, of_training
 from .plan import Plan, Unit, label
 from .statistics.between_splits import NO_TRAINING
 from .statistics.rows import Values
@@ -59,7 +59,7 @@ class TrainingSplit:
         if isinstance(mine, str):
             return mine
         concludes = audited.analysis is not None and audited.analysis.concludes
-        key = f"{self.key(audited)} training" if concludes else mine.key
+        key = of_training(self.key(audited)) if concludes else mine.key
         return levels.of_used(self.ledger.values(key), self.used)
 
     def accounting(self) -> dict[str, Any]:

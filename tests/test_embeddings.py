@@ -97,10 +97,17 @@ def test_the_most_active_features_and_their_density_are_those_of_the_worked_exam
     assert [latent.strongest(mean, 2).tolist() for mean in means] == [[0, 1], [1, 2], [3, 0]]
     top = means[2][[3, 0]]
     np.testing.assert_allclose(top / top.sum(), [0.714286, 0.285714], atol=5e-7)
-    counts = [
-        latent.density(FEATURES[number == TRUE], FEATURES[TRUE == 2], np.array([3, 0]), 2)[0].tolist() for number in (0, 1)
-    ]
+    own = latent.largest(FEATURES, 2)
+    counts = [own[number == TRUE][:, [3, 0]].sum(0).tolist() for number in (0, 1)]
     assert counts == [[0, 2], [0, 0]]
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1, max_size=5), st.integers(1, 7))
+def test_the_largest_features_are_the_first_of_a_sorted_list(rows: list[list[int]], count: int) -> None:
+    found = latent.largest(np.array(rows, np.float32), count)
+    for own, row in zip(found, rows, strict=True):
+        ranked = sorted(range(5), key=lambda feature: (-row[feature], feature))
+        assert np.flatnonzero(own).tolist() == sorted(ranked[:count])
 
 
 def test_the_evidence_that_is_left_on_new_images_is_that_of_the_worked_example() -> None:
@@ -191,8 +198,8 @@ def found_in(points: Any, among: list[int]) -> list[int]:
 
 def test_mean_distances_leave_out_the_patients_own_images() -> None:
     points, patient = np.array([[0.0], [1.0], [4.0]]), np.array([0, 0, 1])
-    np.testing.assert_allclose(latent.mean_distances(points, patient), [4, 3, 3.5])
-    assert np.isnan(latent.mean_distances(points[:2], patient[:2])).all()
+    np.testing.assert_allclose(latent.mean_distances(points, patient, points, patient), [4, 3, 3.5])
+    assert np.isnan(latent.mean_distances(points[:2], patient[:2], points[:2], patient[:2])).all()
 
 
 def test_archetypes_go_by_how_many_neighbours_share_the_finding() -> None:

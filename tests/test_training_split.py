@@ -121,3 +121,54 @@ def test_patients_on_both_sides_open_the_report_with_an_alarm(write_faint_audit:
     assert run(path, tmp_path / "out", device="cpu").exit_code == ExitCode.INCOMPLETE
     alarms = [finding["text"] for finding in results(tmp_path / "out")["findings"] if finding["kind"] == "alarm"]
     assert any(text.startswith("100 of the 200 audited patients are among the training images") for text in alarms)
+
+
+def test_every_value_of_both_splits_is_exported(write_faint_audit: Write, tmp_path: Path) -> None:
+    from auditor.cases import columns
+
+    run(write_faint_audit(analyses="[logit_shift, embeddings]"), tmp_path / "out", device="cpu")
+    found = results(tmp_path / "out")
+    rows = {(c.model.split()[0], c.split, c.metric): c for c in columns(tmp_path / "out")}
+    assert {split for _, split, _ in rows} == {"audited", "training"}
+    for split, images in (("audited", 400), ("training", 200)):
+        column = rows["few", split, "margin_positive"]
+        assert len(column.samples) == 2 * images
+        evidence = rows["few", split, "top_evidence"]
+        counts = found["dataset"]["counts"], found["accounting"]["training_images"]["positive"]
+        positives = counts[0]["Rare"]["positive"] if split == "audited" else counts[1]["Rare"]
+        assert evidence.classes.count("Rare") == positives
+
+
+def test_a_run_stopped_between_the_splits_ends_like_one_that_was_not(
+    write_faint_audit: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from auditor import passes
+
+    path = write_faint_audit(analyses="[logit_shift, embeddings]")
+    run(path, tmp_path / "whole", device="cpu")
+    goes_on, splits = passes.run, []
+
+    def stops(plan: Any, *rest: Any) -> None:
+        splits.append(plan.dataset.split)
+        if splits == ["test", "train"]:
+            raise KeyboardInterrupt
+        goes_on(plan, *rest)
+
+    monkeypatch.setattr(passes, "run", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(path, tmp_path / "cut", device="cpu")
+    monkeypatch.undo()
+    run(path, tmp_path / "cut", device="cpu")
+    assert (tmp_path / "cut" / "results.json").read_bytes() == (tmp_path / "whole" / "results.json").read_bytes()
+
+
+def test_the_plan_counts_the_training_images(write_faint_audit: Write) -> None:
+    from auditor import config, plan
+    from auditor.estimate import describe, estimate
+    from auditor.registry import Registry
+
+    found = config.read(write_faint_audit())
+    made = plan.make(found, Registry(found.plugins, found.base), limit=None)
+    cost = estimate(made)
+    assert (cost.images, cost.reads, cost.forwards) == (600, 600, 2 * 600)
+    assert "200 of 200 training images, for logit_shift" in describe(made)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 NEIGHBOURS = 5
+PARTNERS = 1000
+"""How many images of a class every image of it is held against."""
 
 
 @dataclass(frozen=True)
@@ -129,39 +131,45 @@ def decided(options: Embeddings, decision: Decision, side: Seen, number: int, ro
 
 @dataclass(frozen=True)
 class Around:
-    """Among which audited images neighbours are looked for, and how far any two images lie apart on average."""
+    """The nearest audited images, of other patients, of every image that shows a finding [n, 5] (-1: none), how far any two images lie
+    apart on average, and which features are among each image's largest [n, d]."""
 
-    pool: Integers
+    near: Integers
     apart: float
+    largest: npt.NDArray[np.bool_]
 
 
 def around(options: Embeddings, audited: Embedded) -> Around:
-    """A fixed draw of the audited images."""
+    """Neighbours are looked for among a fixed draw of the audited images."""
     every = np.arange(len(audited.vectors))
-    pool = audited.some(every, options.pool)
-    few = audited.some(every, 1000)
-    away = latent.mean_distances(audited.vectors[few], audited.patients[few])
+    pool, rows = audited.some(every, options.pool), np.flatnonzero((audited.labels == 1).any(1))
+    found = latent.nearest(
+        audited.vectors[rows], audited.patients[rows], audited.vectors[pool], audited.patients[pool], NEIGHBOURS
+    )
+    near = np.full((len(every), NEIGHBOURS), -1, np.int64)
+    near[rows] = np.where(found >= 0, pool[found], -1)
+    away = distances(audited, audited.some(every, PARTNERS), every)
     known = away[~np.isnan(away)]
-    return Around(pool, float(known.mean()) if len(known) else 0.0)
+    return Around(near, float(known.mean()) if len(known) else 0.0, latent.largest(audited.vectors, options.top))
+
+
+def distances(split: Embedded, rows: Integers, among: Integers) -> Floats:
+    """Each image's mean distance to a fixed draw of others, its own patient's left out."""
+    partners = split.some(among, PARTNERS)
+    return latent.mean_distances(split.vectors[rows], split.patients[rows], split.vectors[partners], split.patients[partners])
 
 
 def placed(side: Seen, number: int, among: Around, into: Mapping[str, Floats]) -> None:
     """Fill in how the audited images with a class lie among the others."""
     split, rows = side.split, side.positives[number]
-    near = neighbours(split, rows, among.pool)
+    near = among.near[rows]
     full = (near >= 0).all(1)
     alike = (split.labels[near, number] == 1).sum(1)
     into["neighbours_alike"][rows[full]] = alike[full] / NEIGHBOURS
     for kind, which in latent.archetypes(alike).items():
         into[f"archetype_{kind}"][rows[full]] = which[full]
     if among.apart > 0:
-        into["distance_to_class"][rows] = latent.mean_distances(split.vectors[rows], split.patients[rows]) / among.apart
-
-
-def neighbours(split: Embedded, rows: Integers, pool: Integers) -> Integers:
-    """The nearest images of other patients [m, 5], as numbers of the split; -1 where the pool has no more."""
-    found = latent.nearest(split.vectors[rows], split.patients[rows], split.vectors[pool], split.patients[pool], NEIGHBOURS)
-    return np.where(found >= 0, pool[found], -1)
+        into["distance_to_class"][rows] = distances(split, rows, rows) / among.apart
 
 
 def profile(
@@ -186,7 +194,7 @@ def profile(
         "ever": None if often is None else int((often > 0).sum()),
         "share_of_all": parts.of_all, "share_of_positive": parts.of_positive,
         "activations": carried.activations.tolist(), "activation_shares": carried.shares.tolist(),
-        "density_of": decision.classes[common], **_density(options, audited, number, common, found[common]),
+        "density_of": decision.classes[common], **_density(audited, number, common, found[common], among),
         "rank_audited": _rank(audited.split, audited.positives[number], count),
         "rank_of_any": _rank(audited.split, np.arange(len(audited.split.vectors)), count),
         "rank_training": None if training is None else _rank(training.split, training.positives[number], count),
@@ -199,10 +207,10 @@ def _magnitude(decision: Decision, side: Seen, number: int, carried: Carried) ->
     return evidence(decision, side.split, rows, number)[:, carried.features].mean(0).tolist() if len(rows) else None
 
 
-def _density(options: Embeddings, side: Seen, number: int, common: int, reference: Carried) -> dict[str, Any]:
+def _density(side: Seen, number: int, common: int, reference: Carried, among: Around) -> dict[str, Any]:
     """How often the most active features of the most common class are among an image's own, relative to that class."""
-    vectors, rows = side.split.vectors, (side.positives[number], side.positives[common])
-    counts = latent.density(vectors[rows[0]], vectors[rows[1]], reference.activations, options.top)
+    rows = side.positives[number], side.positives[common]
+    counts = [among.largest[of][:, reference.activations].sum(0) for of in rows]
     shares = [(int(a), int(b)) for a, b in zip(*counts, strict=True)]
     sizes = max(len(rows[0]), 1), max(len(rows[1]), 1)
     return {
@@ -218,7 +226,7 @@ def _rank(split: Embedded, among: Integers, count: int) -> float | None:
 def _adversaries(decision: Decision, side: Seen, number: int, among: Around) -> dict[str, float]:
     """The other classes among the labels of the neighbours of missed images, as shares of these labels."""
     missed = np.setdiff1d(side.positives[number], side.recognised[number])
-    near = neighbours(side.split, missed, among.pool)
+    near = among.near[missed]
     shown = side.split.labels[near[near >= 0]] == 1
     counts = shown.sum(0).astype(np.float64)
     counts[number] = 0
