@@ -74,6 +74,9 @@ def test_features_are_as_frequent_as_they_were_needed() -> None:
     used = [_features.decided(options, SOFTMAX, side, number, side.recognised[number], True) for number in range(3)]
     np.testing.assert_allclose([of.used.mean(0) for of in used], [[1, 0, 0, 0], [0, 0, 0.5, 0], [0, 0, 0, 1]])
     assert [float(of.number.mean()) for of in used] == [1, 0.5, 1]
+    missed = _features.decided(options, SOFTMAX, side, 2, np.array([5]), False)
+    every = np.concatenate((used[2].used, missed.used))
+    np.testing.assert_allclose(every.mean(0), [0.5, 0, 0, 0.5])
     for of in used:
         assert of.used.mean(0).sum() == pytest.approx(of.number.mean())
 
