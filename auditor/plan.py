@@ -141,7 +141,7 @@ def make(
     """Build and check everything that can be checked without reading an image; all mistakes are raised together."""
     problems = problems or Problems()
     dataset = registry.build("datasets", config.dataset, "dataset", config, problems)
-    training = _training_set(registry, config, problems)
+    training = _training_set(registry, config, problems) if dataset is not None else None
     attributions = _built(registry, "attributions", config.attributions, config, problems)
     analyses = _built(registry, "analyses", config.analyses, config, problems)
     loaders = [registry.build("models", use, f"models[{i}]", config, problems) for i, use in enumerate(config.models)]
@@ -172,7 +172,7 @@ def make(
 
 def _training_set(registry: Registry, config: AuditConfig, problems: Problems) -> Dataset | None:
     """The data set of the training images, where audit.yaml names them."""
-    if config.training_images is None or config.dataset.use not in registry.all("datasets"):
+    if config.training_images is None:
         return None
     use = config.training_images.instead_of(config.dataset)
     built: Dataset | None = registry.build("datasets", use, "training_images", config, problems)

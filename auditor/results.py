@@ -98,7 +98,10 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
     afterwards = ledger.declared(plan.data_key) not in (None, claims.text())
     of_networks = [row for row in summaries if row.strategy != BASELINE]
-    told_once = [row for row in of_networks if row.missing != NO_TRAINING]  # by_heart says it in one sentence
+    of_both = {
+        analysis.name for analysis in plan.analyses if "split:train" in analysis.needs
+    }  # their gaps stand in their sections
+    told_once = [row for row in of_networks if row.missing is None or row.analysis not in of_both]
     contrasted = [row for row in comparisons if row.missing != NO_TRAINING]
     findings = judge(
         contrasted, gaps, told_once, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards

@@ -113,6 +113,19 @@ def test_a_mistake_in_training_images_is_told_with_its_place(
         run(write_faint_audit(training_images=said), tmp_path / "out", device="cpu")
 
 
+def test_a_mistake_in_an_option_of_training_images_is_found_before_anything_is_built(write_faint_audit: Write) -> None:
+    from auditor.validate import validate
+
+    with pytest.raises(ConfigError, match=r"audit\.yaml:12:\d+: training_images\.splt: unknown option of faint") as found:
+        validate(write_faint_audit(training_images="{splt: train}"))
+    assert len(str(found.value).splitlines()) == 1
+    wrong = write_faint_audit(dataset="{use: faint, images: many}", training_images="{split: train}")
+    with pytest.raises(ConfigError, match=r"dataset\.images") as found:
+        validate(wrong)
+    assert len(str(found.value).splitlines()) == 1
+    validate(write_faint_audit())
+
+
 def test_patients_on_both_sides_open_the_report_with_an_alarm(write_faint_audit: Write, tmp_path: Path) -> None:
     shared = "patients: shared"
     path = write_faint_audit(
