@@ -60,6 +60,23 @@ def strongest(mean: Floats, count: int) -> Integers:
     return np.argsort(-mean, kind="stable")[:count]
 
 
+class Left(NamedTuple):
+    """What is left of a mean on new images, with its 95 % interval over patients."""
+
+    value: float
+    low: float
+    high: float
+
+
+def left(audited: Floats, patients: Integers, training: Floats, owners: Integers) -> Left | None:
+    """The mean of the audited values over that of the training values; None where that is not above 0 or patients are too few."""
+    from .statistics.between_splits import Side, between
+    from .statistics.influence import interval
+
+    found = between("retained", Side(audited, patients), Side(training, owners))
+    return None if isinstance(found, str) else Left(found.value, *interval(found))
+
+
 class Share(NamedTuple):
     """How much of the mean evidence some features carry: of all of it (can exceed 1), and of what speaks for the class."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from .drawing import INK, MUTED, RULE, WIDTH, clean_label, coordinate, element, figure, line, markup, text
+from .drawing import COLOURS, INK, MUTED, REFERENCE, RULE, WIDTH, clean_label, coordinate, element, figure, line, markup, text
 
 LEFT, GAP, TOP, TALL, BOTTOM = 132.0, 14.0, 22.0, 40.0, 34.0
 
@@ -89,19 +89,17 @@ def _panel(
 
     if boundary is not None and ends[0] <= boundary <= ends[1]:
         line(chart, x(boundary), top, x(boundary), top + TALL, stroke=INK, width=1.2, css="ink")
-    for steps, css in ((panel.audited, f"series-{place % 7} mark filled"), (panel.training, "outline")):
-        if steps:
-            shape = element(
-                chart, "polyline", css, points=_points(steps, panel, x, y), fill="none", stroke=INK, stroke_width="1.1"
-            )
-            if css != "outline":
-                shape.set("fill-opacity", "0.45")
-                shape.set("stroke-width", "0.6")
-                ElementTree.SubElement(shape, "title").text = clean_label(panel.words, 160)
+    colour = REFERENCE if place == 0 else COLOURS[(place - 1) % len(COLOURS)]
+    if panel.audited:
+        filled = element(chart, "polyline", f"series-{place % 7} mark", points=_points(panel.audited, panel, x, y), fill=colour,
+                         fill_opacity="0.45", stroke=colour, stroke_width="0.6")  # fmt: skip
+        ElementTree.SubElement(filled, "title").text = clean_label(panel.words, 160)
+    if panel.training:
+        points = _points(panel.training, panel, x, y)
+        element(chart, "polyline", "outline", points=points, fill="none", stroke=INK, stroke_width="1.1")
 
 
-def _points(steps: Sequence[float], panel: Panel, x: object, y: object) -> str:
-    assert callable(x) and callable(y)
+def _points(steps: Sequence[float], panel: Panel, x: Callable[[float], float], y: Callable[[float], float]) -> str:
     size = (panel.high - panel.low) / len(steps)
     corners = [(x(panel.low), y(0.0))]
     for number, step in enumerate(steps):

@@ -12,8 +12,8 @@ class Profile:
     """The features that carry one class in one network, and how its images lie among the others.
 
     `features` are the numbers of the features with the most evidence for the class, strongest first, found on `chosen_on` images
-    (training, or audited where there are none); `magnitude_*` their mean evidence over the images with the finding, `frequency` how
-    often each was needed where the finding was recognised. `activations` are the features that are largest themselves, with their shares
+    (training, or audited where there are none); `magnitude_*` their mean evidence over the images with the finding, `retained` the
+    ratio of the two with its 95 % interval, `frequency` how often each was needed where the finding was recognised. `activations` are the features that are largest themselves, with their shares
     of these features' sum; `density` says how often each of `density_of`'s activations is among an image's largest, relative to
     that class. Effective ranks are of equally many images: with the finding, and of any. `adversaries` are the other classes'
     shares of the labels of the neighbours of missed images. None where it cannot be had.
@@ -29,6 +29,7 @@ class Profile:
     features: tuple[int, ...]
     magnitude_audited: tuple[float, ...] | None
     magnitude_training: tuple[float, ...] | None
+    retained: tuple[tuple[float, float, float] | None, ...] | None
     frequency: tuple[float, ...] | None
     frequent: int | None
     ever: int | None

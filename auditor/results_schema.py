@@ -85,6 +85,7 @@ class ProfileRow(_Strict):
     features: list[int] = Field(description="numbers of the features with the most evidence for the class, strongest first")
     magnitude_audited: list[float] | None
     magnitude_training: list[float] | None
+    retained: list[list[float] | None] | None = Field(description="audited over training, with the ends of its 95 % interval")
     frequency: list[float] | None = Field(description="how often each was needed where the finding was recognised")
     frequent: int | None = Field(ge=0)
     ever: int | None = Field(ge=0)

@@ -119,7 +119,7 @@ def drawn(**panels: Panel) -> ElementTree.Element:
 def test_a_panel_has_a_shape_per_split_and_one_that_is_not_there_says_so() -> None:
     tree = drawn(Mass_bce=Panel(-2, 2, [0.1, 0.9], [0.5, 0.5], "Mass, bce"), Edema_bce=Panel(-1, 3, [1, 0], [], "Edema, bce"))
     shapes = [shape.get("class", "") for shape in tree.iter() if shape.tag.endswith("polyline")]
-    assert shapes == ["series-0 mark filled", "outline", "series-0 mark filled"]
+    assert shapes == ["series-0 mark", "outline", "series-0 mark"]
     assert [text.text for text in tree.iter() if text.text == "not measured"] == ["not measured"] * 2
 
 

@@ -121,6 +121,7 @@ def test_the_evidence_that_is_left_on_new_images_is_that_of_the_worked_example()
     assert found.profiles[0]["features"] == [0, 2]
     ratios = np.divide(found.profiles[0]["magnitude_audited"], found.profiles[0]["magnitude_training"])
     np.testing.assert_allclose(ratios, [0.375, 0.8], atol=1e-6)
+    assert [one[0] for one in found.profiles[0]["retained"]] == pytest.approx([0.375, 0.8])
     left = found.audited["top_evidence"].mean() / found.training["top_evidence"].mean()
     assert left == pytest.approx(0.442105, abs=5e-7)
 
@@ -280,6 +281,8 @@ def test_a_planted_drop_of_the_evidence_is_found_with_its_size_and_its_class() -
     left = [np.nanmean(found.audited["top_evidence"][:, k]) / np.nanmean(found.training["top_evidence"][:, k]) for k in (0, 1)]
     assert left[0] == pytest.approx(0.6, abs=0.02)
     assert left[1] == pytest.approx(1.0, abs=0.05)
+    for one in found.profiles[0]["retained"]:
+        assert one[1] < 0.6 < one[2] < 1
 
 
 def test_without_training_images_the_features_are_those_of_the_audited_ones() -> None:

@@ -189,6 +189,7 @@ def profile(
         "features": carried.features.tolist(),
         "magnitude_audited": _magnitude(decision, audited, number, carried),
         "magnitude_training": None if training is None else _magnitude(decision, training, number, carried),
+        "retained": None if training is None else _retained(decision, audited, training, number, carried),
         "frequency": None if often is None else often[carried.features].tolist(),
         "frequent": None if often is None else int((often >= options.frequent).sum()),
         "ever": None if often is None else int((often > 0).sum()),
@@ -205,6 +206,18 @@ def profile(
 def _magnitude(decision: Decision, side: Seen, number: int, carried: Carried) -> list[float] | None:
     rows = side.positives[number]
     return evidence(decision, side.split, rows, number)[:, carried.features].mean(0).tolist() if len(rows) else None
+
+
+def _retained(decision: Decision, audited: Seen, training: Seen, number: int, carried: Carried) -> list[list[float] | None]:
+    """For each of the strongest features what is left of its evidence on audited images."""
+    sides = [
+        (evidence(decision, side.split, rows, number)[:, carried.features], side.split.patients[rows])
+        for side in (audited, training)
+        for rows in [side.positives[number]]
+    ]
+    (now, patients), (then, owners) = sides
+    found = [latent.left(a, patients, t, owners) for a, t in zip(now.T, then.T, strict=True)] if len(now) else []
+    return [None if one is None else list(one) for one in found]
 
 
 def _density(side: Seen, number: int, common: int, reference: Carried, among: Around) -> dict[str, Any]:

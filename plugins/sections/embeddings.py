@@ -100,10 +100,11 @@ def _profiles(evidence: Evidence, analysis: str) -> list[dict[str, Any]]:
         {
             "caption": f"Classes in {model['strategy']}, {names[str(model['id'])]}",
             "note": "Needed often: features that at least the declared share of the recognised images needed; ever: that any of them needed. "
-            "Effective rank: in how many directions equally many images spread, with the finding and of any kind. Mistaken for: the "
+            "Least left: the strong feature of which least arrives on audited images, and how much of it. Effective rank: in how many "
+            "directions images with the finding spread; in brackets equally many of any kind, and with the finding in training. Mistaken for: the "
             "commonest other label among the neighbours of missed images.",
             "first": "Class", "absent": "no such image",
-            "columns": ["n", "Strongest features", "Share of evidence", "Needed often / ever", "Effective rank", "of any", "in training", "Mistaken for"],
+            "columns": ["n", "Strongest features", "Share of evidence", "Least left", "Needed often / ever", "Effective rank", "Mistaken for"],
             "rows": [_profile(row) for row in rows if row.model == model["id"]],
         }
         for model in shown_models(evidence, [row.model for row in rows])
@@ -112,15 +113,17 @@ def _profiles(evidence: Evidence, analysis: str) -> list[dict[str, Any]]:
 
 def _profile(row: Any) -> dict[str, Any]:
     rival = max(row.adversaries, key=lambda name: row.adversaries[name]) if row.adversaries else None
-    ranks = [None if rank is None else figure(rank) for rank in (row.rank_audited, row.rank_of_any, row.rank_training)]
+    ranks = ["none" if rank is None else f"{rank:.1f}" for rank in (row.rank_audited, row.rank_of_any, row.rank_training)]
+    kept = [(left[0], feature) for left, feature in zip(row.retained or (), row.features, strict=False) if left is not None]
     return {
         "name": row.class_name,
         "cells": [
             figure(row.n_audited),
             ", ".join(map(str, row.features[:NAMED])),
             None if row.share_of_positive is None else _percent(row.share_of_positive),
+            f"{min(kept)[1]}: {_percent(min(kept)[0])}" if kept else None,
             None if row.frequent is None else f"{figure(row.frequent)} / {figure(row.ever)}",
-            *ranks,
+            f"{ranks[0]} ({ranks[1]}; {ranks[2]})",
             None if rival is None else f"{rival} ({_percent(row.adversaries[rival])})",
         ],
     }

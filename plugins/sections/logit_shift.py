@@ -38,7 +38,7 @@ class LogitShift(Section):
         """Charts, tables, and a block per metric."""
         shown = analyses(evidence, "logit_shift")
         told = training_images(evidence)
-        metrics = (*OVERVIEW, *ALONE) if told else ALONE
+        metrics = OVERVIEW if told else ALONE
         blocks = BLOCKS if told else ALONE
         return {
             "measured": bool(shown),
