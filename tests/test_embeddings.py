@@ -369,3 +369,20 @@ def test_a_conclusion_that_fails_loses_only_itself(
     monkeypatch.undo()
     assert run(path, tmp_path / "out", device="cpu").exit_code == 0
     assert results(tmp_path / "out")["profiles"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("top", 3), ("of", "recognised"), ("threshold", 0.9), ("frequent", 0.99), ("pool", 10), ("rank_images", 5)],
+)
+def test_every_option_changes_what_is_concluded(option: str, value: Any) -> None:
+    random = np.random.default_rng(0)
+    decision = Decision(("a", "b"), random.normal(0, 1, (2, 24)), np.zeros(2))
+    audited, training = (
+        split(random.uniform(0, 1, (200, 24)), random.random((200, 2)) < 0.4, first + np.arange(200) // 2)
+        for first in (0, 1000)
+    )
+    plain = _features.conclude(Embeddings(), decision, audited, training)
+    other = _features.conclude(Embeddings(**{option: value}), decision, audited, training)
+    columns = all(np.array_equal(plain.audited[name], other.audited[name], equal_nan=True) for name in plain.audited)
+    assert not (columns and plain.profiles == other.profiles)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from auditor import ConfigError, Sample, run
+from auditor import ConfigError, Metric, Sample, run
 from auditor.batch import Batch
 from auditor.statistics.between_splits import (
     LOST,
@@ -32,7 +33,10 @@ from auditor.statistics.between_splits import (
     slope,
     wasserstein,
 )
+from auditor.statistics.columns import Columns
+from auditor.statistics.estimates import contrasts
 from auditor.statistics.influence import Influence, interval
+from auditor.statistics.rows import Cohort, Values
 
 Write = Callable[..., Path]
 POSITIVE = ([1, -0.5, 2, 0.2, -1.2], [3, 2.5, 4, 3.5, 2])
@@ -278,3 +282,20 @@ def test_a_class_with_few_positives_in_training_has_numbers_and_no_verdict(write
     assert rows["Rare"]["difference"] is not None
     assert rows["Rare"]["verdict"] is None
     assert rows["Common"]["verdict"] is not None
+
+
+def test_strategies_are_contrasted_on_the_training_cases_that_every_network_has_and_log_odds_are_not() -> None:
+    def values(numbers: list[float], first: int = 0) -> Values:
+        return Values(first + np.arange(len(numbers)), np.zeros(len(numbers), np.int64), np.array(numbers))
+
+    then = [4.0, 5.0, 6.0, 7.0]
+    networks = [
+        Columns({"m": values([1.0, 2.0, 3.0, 4.0])}, {}, {"m": values([np.nan, *then[1:]])}),
+        Columns({"m": values([2.0, 3.0, 4.0, 6.0])}, {}, {"m": values(then)}),
+    ]
+    cohort = Cohort(("a",), np.arange(4), np.ones((4, 1), np.int8), training_patients=np.arange(4, 8))
+    metric = Metric("left", "What is left.", statistic="retained", of="m")
+    row = next(row for row in contrasts(metric, networks[:1], networks[1:], cohort) if row["class_name"] == "a")
+    assert row["difference"] == pytest.approx(2.5 / 6 - 3.75 / 6)
+    for statistic in ("shift", "asymmetry", "level", "median", "wasserstein", "asymmetry_on_rarity"):
+        assert contrasts(replace(metric, statistic=statistic, against="m"), networks[:1], networks[1:], cohort) == []
