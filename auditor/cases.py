@@ -50,26 +50,47 @@ def columns(run: Path) -> Iterator[CaseColumn]:
 def _audited(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> Iterator[CaseColumn]:
     broken = {model["id"] for model in results["models"] if model["status"] == "failed"}
     units = [unit for unit in plan["units"] if unit["model"] not in broken]
-    keys = {unit["key"]: (unit["key"], concluded_key(unit["key"], _twin(plan, unit, ledger))) for unit in units}
+    twins, left_out = _twins(plan, results, ledger), _left_out(plan, results)
+    keys = {
+        unit["key"]: (unit["key"], concluded_key(unit["key"], twins.get((unit["model"], unit["analysis"])), left_out))
+        for unit in units
+    }
     yield from _columns(plan, plan["samples"], results["accounting"], units, keys, ledger, "audited")
 
 
 def _training(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> Iterator[CaseColumn]:
     told, accounting = plan["training_images"], results["accounting"]["training_images"]
     audited = {(unit["model"], unit["analysis"]): unit["key"] for unit in plan["units"]}
-    units = [{"attribution": None, **unit} for unit in told["units"] if unit["model"] not in accounting["failed"]]
+    twins, left_out = _twins(plan, results, ledger), _left_out(plan, results)
+    units = [{"attribution": None, **unit} for unit in told["units"] if (unit["model"], unit["analysis"]) in twins]
     keys = {
-        unit["key"]: (unit["key"], of_training(concluded_key(audited[unit["model"], unit["analysis"]], unit["key"])))
+        unit["key"]: (
+            unit["key"], of_training(concluded_key(audited[unit["model"], unit["analysis"]], unit["key"], left_out)),
+        )
         for unit in units
-    }
+    }  # fmt: skip
     yield from _columns(plan, told["samples"], accounting, units, keys, ledger, "training")
 
 
-def _twin(plan: dict[str, Any], unit: dict[str, Any], ledger: Ledger) -> str | None:
-    """The key of the same work on the training images, if it came to an end."""
-    others = (plan.get("training_images") or {}).get("units", ())
-    about, failed = (unit["model"], unit["analysis"]), ledger.failures()
-    return next((u["key"] for u in others if (u["model"], u["analysis"]) == about and u["key"] not in failed), None)
+def _twins(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> dict[tuple[str, str], str]:
+    """{(model, analysis): the key of its work on the training images}, as far as that came to an end."""
+    told, failed = plan.get("training_images"), ledger.failures()
+    if not told:
+        return {}
+    broken = results["accounting"]["training_images"]["failed"]
+    standing = [unit for unit in told["units"] if unit["key"] not in failed and unit["model"] not in broken]
+    return {(unit["model"], unit["analysis"]): unit["key"] for unit in standing}
+
+
+def _left_out(plan: dict[str, Any], results: dict[str, Any]) -> list[list[int]]:
+    """The numbers of the samples of both splits that could not be used."""
+    splits = [(plan, results["accounting"])]
+    splits.append((plan.get("training_images") or {}, results["accounting"].get("training_images") or {}))
+    found = []
+    for listed, accounting in splits:
+        gone = {item["id"] for item in accounting.get("quarantined", ())}
+        found.append([number for number, name in enumerate(listed.get("samples", ())) if name in gone])
+    return found
 
 
 def _columns(

@@ -9,65 +9,56 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from . import training_split
 from .analysis import Analysis
 from .embedded import Decision, Embedded
-from .ledger import Found, Ledger, concluded_key, of_training
+from .ledger import Found, Ledger, of_training
 from .measuring import checked
 from .plan import Plan, PlannedModel, Unit
 from .statistics.rows import Values
+from .training_split import TrainingSplit
 
 log = logging.getLogger("auditor")
 
 
-def training_unit(plan: Plan, unit: Unit, failed: Mapping[str, str]) -> Unit | None:
-    """The same work on the training images, if that came to an end."""
-    units = plan.training.units if plan.training else ()
-    return next((u for u in units if (u.model, u.name) == (unit.model, unit.name) and u.key not in failed), None)
-
-
-def key(unit: Unit, training: Unit | None) -> str:
-    """What a conclusion is kept under: all it depends on."""
-    return concluded_key(unit.key, training.key if training else None)
-
-
 def run(plan: Plan, ledger: Ledger) -> None:
     """Conclude what is not concluded yet; an analysis that fails here is recorded as failed for that network."""
-    failed = ledger.failures()
+    failed, second = ledger.failures(), training_split.of(plan, ledger)
     for unit in plan.units:
-        if unit.analysis is None or not unit.analysis.concludes or unit.key in failed:
-            continue
-        training = training_unit(plan, unit, failed)
-        if ledger.done(key(unit, training)):
+        concludes = unit.analysis is not None and unit.analysis.concludes
+        if not concludes or unit.key in failed or ledger.done(second.key(unit)):
             continue
         try:
-            _conclude(plan, ledger, unit, unit.analysis, training)
+            _conclude(plan, ledger, unit, second)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, MemoryError) as error:
             log.error("%s failed for %s", unit.name, unit.model, exc_info=error)
             ledger.fail(unit.key, f"{type(error).__name__}: {error}")
 
 
-def _conclude(plan: Plan, ledger: Ledger, unit: Unit, analysis: Analysis, training: Unit | None) -> None:
+def _conclude(plan: Plan, ledger: Ledger, unit: Unit, second: TrainingSplit) -> None:
     (model,) = (model for model in plan.models if model.id == unit.model)
-    decision = _decision(plan, model, ledger, unit)
+    decision, training = _decision(plan, model, ledger, unit), second.unit(unit)
     if decision is None:
         return
+    assert unit.analysis is not None
     codes = {p: n for n, p in enumerate(sorted({s.patient for split in (plan, plan.training) if split for s in split.samples}))}
-    sides = [(plan, unit), *([(plan.training, training)] if plan.training and training else [])]
-    splits = [_embedded(split, ledger, of, codes) for split, of in sides]
+    sides = [(plan, unit), *([(plan.training, training)] if plan.training and isinstance(training, Unit) else [])]
+    splits = [_embedded(split, ledger, of, codes, gone) for (split, of), gone in zip(sides, second.left_out, strict=False)]
     usable = [split for _, split in splits if len(split.vectors)]
     if not len(splits[0][1].vectors):
         return
-    found = analysis.conclude(decision, usable[0], usable[1] if len(usable) > 1 else None)
-    where = key(unit, training)
-    columns = (found.audited, found.training)
+    found = unit.analysis.conclude(decision, usable[0], usable[1] if len(usable) > 1 else None)
+    where = second.key(unit)
     parts = {
-        name: Found(_values(analysis, column, samples), {}, [])
-        for name, column, (samples, _) in zip((where, of_training(where)), columns, splits, strict=False)
+        name: Found(_values(unit.analysis, column, samples), {}, [])
+        for name, column, (samples, _) in zip(
+            (where, of_training(where)), (found.audited, found.training), splits, strict=False
+        )
     }
     ledger.tell(where, json.dumps(list(found.profiles), allow_nan=False))
     ledger.write(0, parts, {})
@@ -80,9 +71,13 @@ def _decision(plan: Plan, model: PlannedModel, ledger: Ledger, unit: Unit) -> De
     return Decision(plan.classes, layer[:, :-1], layer[:, -1], model.loader.head == "softmax")
 
 
-def _embedded(plan: Plan, ledger: Ledger, unit: Unit, codes: Mapping[str, int]) -> tuple[npt.NDArray[np.int64], Embedded]:
-    """The samples' numbers in the plan, and their embeddings."""
-    samples, vectors = ledger.vectors(unit.key)
+def _embedded(
+    plan: Plan, ledger: Ledger, unit: Unit, codes: Mapping[str, int], left_out: Sequence[int]
+) -> tuple[npt.NDArray[np.int64], Embedded]:
+    """The usable samples' numbers in the plan, and their embeddings."""
+    every, vectors = ledger.vectors(unit.key)
+    kept = ~np.isin(every, np.array(left_out, np.int64))
+    samples, vectors = every[kept], vectors[kept]
     rows = [plan.samples[number] for number in samples]
     labels = [[-1 if label is None else label for label in sample.labels] for sample in rows]
     hashes = [hashlib.sha256(sample.id.encode()).digest() for sample in rows]

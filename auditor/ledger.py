@@ -249,9 +249,12 @@ class Ledger:
             self._db.execute("commit")
 
 
-def concluded_key(unit: str, training: str | None) -> str:
-    """What is concluded from the work on both splits is kept under this; `training` None where only the audited images were seen."""
-    return digest("concluded", unit, training)
+def concluded_key(unit: str, training: str | None, left_out: Sequence[Sequence[int]]) -> str:
+    """What is concluded from the work on both splits is kept under this; `training` None where only the audited images were seen.
+
+    `left_out` are the samples of both splits that cannot be used, because of this network or of another.
+    """
+    return digest("concluded", unit, training, [sorted(samples) for samples in left_out])
 
 
 def of_training(concluded: str) -> str:

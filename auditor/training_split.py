@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import conclusions, levels
+from . import levels
 from .accounting import Accounting, accounted, failures_of
 from .findings import Finding, Gap
-from .ledger import Ledger, of_training
+from .ledger import Ledger, concluded_key, of_training
 from .plan import Plan, Unit, label
 from .statistics.between_splits import NO_TRAINING
 from .statistics.rows import Values
@@ -20,13 +20,17 @@ from .statistics.rows import Values
 
 @dataclass(frozen=True)
 class TrainingSplit:
-    """The training images as the audit used them; `plan` is None where audit.yaml names none."""
+    """The training images as the audit used them; `plan` is None where audit.yaml names none.
+
+    `left_out` are the samples that no network's numbers may rest on: of the audited images, and of the training images.
+    """
 
     ledger: Ledger
     plan: Plan | None = None
     account: Accounting = field(default_factory=lambda: Accounting([], {}))
     failures: Mapping[str, str] = field(default_factory=dict)
     audited_patients: frozenset[str] = frozenset()
+    left_out: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
 
     @property
     def used(self) -> npt.NDArray[np.bool_]:
@@ -51,7 +55,7 @@ class TrainingSplit:
         if audited.analysis is None or not audited.analysis.concludes:
             return audited.key
         mine = self.unit(audited)
-        return conclusions.key(audited, mine if isinstance(mine, Unit) else None)
+        return concluded_key(audited.key, mine.key if isinstance(mine, Unit) else None, self.left_out)
 
     def values(self, audited: Unit) -> dict[str, Values] | str:
         """{metric: its values on the training images} of the same work, or why there are none."""
@@ -119,8 +123,11 @@ class TrainingSplit:
 
 def of(plan: Plan, ledger: Ledger) -> TrainingSplit:
     """What the ledger holds of the training images."""
+    audited = tuple(item.sample for item in accounted(plan, ledger).quarantined)
     if plan.training is None:
-        return TrainingSplit(ledger)
+        return TrainingSplit(ledger, left_out=(audited, ()))
     account = accounted(plan.training, ledger)
     failures = failures_of(plan.training, ledger, account)
-    return TrainingSplit(ledger, plan.training, account, failures, frozenset(sample.patient for sample in plan.samples))
+    patients = frozenset(sample.patient for sample in plan.samples)
+    left_out = (audited, tuple(item.sample for item in account.quarantined))
+    return TrainingSplit(ledger, plan.training, account, failures, patients, left_out)

@@ -113,6 +113,36 @@ def test_a_mistake_in_training_images_is_told_with_its_place(
         run(write_faint_audit(training_images=said), tmp_path / "out", device="cpu")
 
 
+def test_a_network_without_answers_to_training_images_keeps_what_the_audited_ones_say(
+    write_faint_audit: Write, tmp_path: Path
+) -> None:
+    path = write_faint_audit(analyses="[logit_shift, embeddings]")
+    path.write_text(path.read_text().replace("strategy: few, images: 200", "strategy: few, images: 200, deaf: true"))
+    assert run(path, tmp_path / "out", device="cpu").exit_code == ExitCode.INCOMPLETE
+    found = results(tmp_path / "out")
+    profiles = {row["strategy"]: row["chosen_on"] for row in found["profiles"]}
+    assert profiles == {"few": "audited", "many": "training"}
+    rows = {(r["metric"], r["strategy"]): r for r in found["summaries"] if r["class"] == "Common"}
+    assert "no usable answer for 200 of 200" in rows["magnitude_retained", "few"]["missing"]
+    assert rows["evidence", "few"]["value"] is not None
+    assert rows["magnitude_retained", "many"]["value"] is not None
+    from auditor.cases import columns
+
+    exported = {(c.model.split()[0], c.split) for c in columns(tmp_path / "out") if c.metric == "top_evidence"}
+    assert exported == {("few", "audited"), ("many", "audited"), ("many", "training")}
+
+
+def test_an_image_that_one_network_cannot_answer_is_in_nobodys_features(write_faint_audit: Write, tmp_path: Path) -> None:
+    path = write_faint_audit(analyses="[embeddings]", max_quarantine="0.5")
+    path.write_text(path.read_text().replace("strategy: few, images: 200", "strategy: few, images: 200, dazed: true"))
+    run(path, tmp_path / "out", device="cpu")
+    found = results(tmp_path / "out")
+    lost = len(found["accounting"]["quarantined"])
+    assert 0 < lost < 200
+    counts = {row["strategy"]: row["n_audited"] for row in found["profiles"] if row["class"] == "Common"}
+    assert set(counts.values()) == {found["dataset"]["counts"]["Common"]["positive"]}
+
+
 def test_a_mistake_in_an_option_of_training_images_is_found_before_anything_is_built(write_faint_audit: Write) -> None:
     from auditor.validate import validate
 
