@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .ledger import Ledger, Quarantine
+from .origin import counted
 from .plan import Plan
-from .statistics.rows import Cohort, frequency_groups
+from .statistics.rows import Cohort, frequency_groups, rarity
 
 
 class Account(NamedTuple):
@@ -56,11 +57,16 @@ def failures(plan: Plan, ledger: Ledger, account: Account) -> dict[str, str]:
 def cohort(plan: Plan, used: npt.NDArray[np.bool_]) -> Cohort:
     """What all statistics share: patients and labels of every sample listed, and the boxes of those used."""
     codes = {patient: number for number, patient in enumerate(sorted({sample.patient for sample in plan.samples}))}
+    trained_on = [sample.patient for sample in plan.training.samples] if plan.training else []
+    for patient in sorted(set(trained_on) - set(codes)):
+        codes[patient] = len(codes)
     labels = [[-1 if label is None else label for label in sample.labels] for sample in plan.samples]
     return Cohort(
         plan.classes,
         np.array([codes[s.patient] for s in plan.samples], np.int64),
         np.array(labels, np.int8),
         groups=frequency_groups(plan.classes, plan.dataset.train_counts()),
+        rarity=rarity(plan.classes, plan.dataset.train_counts() or counted(plan)),
+        training_patients=np.array([codes[patient] for patient in trained_on], np.int64),
         boxed=tuple(tuple(number if used[number] else -1 for number in of) for of in plan.elsewhere.cases),
     )

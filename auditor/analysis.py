@@ -11,11 +11,14 @@ from .tally import Tally
 
 if TYPE_CHECKING:
     from .batch import View
+    from .embedded import Concluded, Decision, Embedded
 
 OVERALL = -1
 """The target of a case that stands for all findings of its image together."""
 
-NEEDS = frozenset({"logits", "labels", "positive", "box", "attribution", "features", "image", "overall"})
+NEEDS = frozenset(
+    {"logits", "labels", "positive", "box", "attribution", "features", "embeddings", "image", "overall", "split:train"}
+)
 
 
 class Analysis:
@@ -24,13 +27,15 @@ class Analysis:
     `needs` says what it reads; it is handed only cases that have all of it, and reading anything else is an error:
     `logits`, `labels` (the case's label is known), `positive` (the label is 1), `box` (the case has a usable box),
     `attribution` (a map per case; the analysis is run once per attribution), `features` (activations of the dissection
-    layer), `image` (the pixels and the network itself). With `overall` it is also handed one case per image that stands
-    for all its findings together: its target is -1 and its boxes are all the image's boxes.
+    layer), `embeddings` (what goes into the network's last linear layer), `image` (the pixels and the network itself). With `overall` it is also handed one case per image that stands
+    for all its findings together: its target is -1 and its boxes are all the image's boxes. With `split:train` it also measures
+    the `training_images` of audit.yaml, if there are any, and a metric can say how the two differ (see `Metric`).
     """
 
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]] = ()
     needs: ClassVar[frozenset[str]] = frozenset()
+    concludes: ClassVar[bool] = False
 
     @property
     def observes(self) -> frozenset[str]:
@@ -60,11 +65,18 @@ class Analysis:
         """
         return None
 
+    def conclude(self, decision: Decision, audited: Embedded, training: Embedded | None) -> Concluded:
+        """With `concludes` and the need `embeddings`: what all embeddings of a network together say, once the last image was seen.
+
+        The per-case metrics are then measured here and not by `measure`. `training` is None where there are no training images.
+        """
+        raise NotImplementedError
+
     def summarise(self, tallies: Mapping[str, Tally]) -> Mapping[str, float]:
         """{metric name: value} for the model as a whole, from the finished tallies."""
         return {}
 
-    def conclude(self, tallies: Mapping[str, Tally], views: Iterable[View]) -> Conclusion:
+    def look_back(self, tallies: Mapping[str, Tally], views: Iterable[View]) -> Conclusion:
         """What only all cases together can say; for an analysis that looks twice, with the finished tallies.
 
         `views` hands out the kept features of the whole data set once, batch by batch in the order of the data set; what is

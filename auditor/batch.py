@@ -17,6 +17,7 @@ from .boxes import Edges, Frame, Rounding, pixel_edges, resized, union_masks, wi
 from .dataset import Box, Sample
 from .elsewhere import Elsewhere, Others
 from .errors import PluginError
+from .last_layer import NOT_LINEAR, LastLayer
 from .network import Cases, Network
 from .placement import Regions, regions
 from .tally import Tally
@@ -49,7 +50,7 @@ class Batch:
     ) -> None:
         self.samples, self.classes, self.size, self.seed = tuple(samples), tuple(classes), size, seed
         self.network, self.images = network, images
-        self._scores, self._features, self._softmax = scores, features, softmax
+        self._scores, self._features, self.softmax = scores, features, softmax
         self._maps: dict[tuple[int, int, int], Tensor] = {}
         self._elsewhere = elsewhere
         self.skip: frozenset[int] = frozenset()
@@ -67,7 +68,7 @@ class Batch:
         if self._scores is not None:
             return self._scores
         assert self.network is not None and self.images is not None
-        if not self._softmax:
+        if not self.softmax:
             return self.network.logits(self.images)[: len(self.samples)].double().cpu()
         raw = self.network.every_logit(self.images)[: len(self.samples)].double().cpu()
         others = raw[:, None, :].expand(-1, raw.shape[1], -1).clone()
@@ -81,6 +82,17 @@ class Batch:
             assert self.network is not None and self.images is not None
             self._features = self.network.features(self.images, "dissection")[: len(self.samples)].contiguous()
         return self._features
+
+    @cached_property
+    def embeddings(self) -> Tensor:
+        """Input [n, d] of the last linear layer, float32 on the CPU."""
+        assert self.network is not None and self.images is not None
+        return self.network.embeddings(self.images)[: len(self.samples)].float().cpu()
+
+    @property
+    def last_layer(self) -> LastLayer | None:
+        """The linear layer that the network ends in; None where it ends in something else."""
+        return self.network.last_layer if self.network is not None else None
 
     @property
     def boxed(self) -> Elsewhere:
@@ -175,6 +187,8 @@ class Batch:
             return "label unknown"
         if "box" in needs and not self.boxes(image, target):
             return "no box"
+        if "embeddings" in needs and self.last_layer is None:
+            return NOT_LINEAR
         return None
 
     def view(
@@ -294,6 +308,24 @@ class View:
         """
         self._need("box")
         return [self._batch.others(image, target, count, rounding) for image, target in self._pairs]
+
+    @property
+    def head(self) -> str:
+        """How the outputs become probabilities: `sigmoid`, each class by itself, or `softmax`."""
+        return "softmax" if self._batch.softmax else "sigmoid"
+
+    @property
+    def embeddings(self) -> Tensor:
+        """Input [n, d] of the last linear layer for the n images of this view, float32 on the CPU."""
+        self._need("embeddings")
+        return self._batch.embeddings[self._rows]
+
+    @property
+    def last_layer(self) -> LastLayer:
+        """The weights that turn an embedding into the outputs, in the audit's class order."""
+        self._need("embeddings")
+        assert self._batch.last_layer is not None
+        return self._batch.last_layer
 
     @property
     def features(self) -> Tensor:

@@ -21,7 +21,7 @@ from .plan import Plan, Unit, label
 from .statistics import by_outcome as statistics
 from .statistics.by_outcome import ABSTAINED, CONFIDENT, OFF_TARGET, USUAL_PLACE, Found, OutcomeRow
 from .statistics.calibrated import sigmoid
-from .statistics.estimates import Columns
+from .statistics.columns import Columns
 from .statistics.influence import Integers
 from .statistics.operating import OUTCOMES, Called, OperatingPoint
 from .statistics.rows import MACRO, Cohort, Values

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import OutputError
 from .identity import digest
-from .ledger import Ledger
+from .ledger import Ledger, concluded_key, of_training
 from .statistics.rows import IMAGE
 
 
@@ -26,6 +26,7 @@ class CaseColumn(NamedTuple):
     samples: list[str]
     classes: list[str]
     values: npt.NDArray[np.float64]
+    split: str = "audited"
 
 
 def columns(run: Path) -> Iterator[CaseColumn]:
@@ -37,20 +38,74 @@ def columns(run: Path) -> Iterator[CaseColumn]:
     plan, results = json.loads(text), json.loads((run / "results.json").read_text(encoding="utf-8"))
     if results["audit"].get("plan") != digest(text):
         raise OutputError(f"{run / 'results.json'} is older than plan.json: the last run did not finish; run it again")
-    samples, classes = plan["samples"], [*plan["dataset"]["classes"], IMAGE]
-    left_out = {item["id"] for item in results["accounting"]["quarantined"]}
-    used = np.array([name not in left_out for name in samples], bool)
-    broken = {model["id"] for model in results["models"] if model["status"] == "failed"}
     ledger = Ledger(run / "ledger.db")
     try:
-        failed = ledger.failures()
-        for unit in plan["units"]:
-            if unit["key"] in failed or unit["model"] in broken:
-                continue
-            for metric, found in sorted(ledger.values(unit["key"]).items()):
+        yield from _audited(plan, results, ledger)
+        if plan.get("training_images"):
+            yield from _training(plan, results, ledger)
+    finally:
+        ledger.close()
+
+
+def _audited(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> Iterator[CaseColumn]:
+    broken = {model["id"] for model in results["models"] if model["status"] == "failed"}
+    units = [unit for unit in plan["units"] if unit["model"] not in broken]
+    twins, left_out = _twins(plan, results, ledger), _left_out(plan, results)
+    keys = {
+        unit["key"]: (unit["key"], concluded_key(unit["key"], twins.get((unit["model"], unit["analysis"])), left_out))
+        for unit in units
+    }
+    yield from _columns(plan, plan["samples"], results["accounting"], units, keys, ledger, "audited")
+
+
+def _training(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> Iterator[CaseColumn]:
+    told, accounting = plan["training_images"], results["accounting"]["training_images"]
+    audited = {(unit["model"], unit["analysis"]): unit["key"] for unit in plan["units"]}
+    twins, left_out = _twins(plan, results, ledger), _left_out(plan, results)
+    units = [{"attribution": None, **unit} for unit in told["units"] if (unit["model"], unit["analysis"]) in twins]
+    keys = {
+        unit["key"]: (
+            unit["key"], of_training(concluded_key(audited[unit["model"], unit["analysis"]], unit["key"], left_out)),
+        )
+        for unit in units
+    }  # fmt: skip
+    yield from _columns(plan, told["samples"], accounting, units, keys, ledger, "training")
+
+
+def _twins(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> dict[tuple[str, str], str]:
+    """{(model, analysis): the key of its work on the training images}, as far as that came to an end."""
+    told, failed = plan.get("training_images"), ledger.failures()
+    if not told:
+        return {}
+    broken = results["accounting"]["training_images"]["failed"]
+    standing = [unit for unit in told["units"] if unit["key"] not in failed and unit["model"] not in broken]
+    return {(unit["model"], unit["analysis"]): unit["key"] for unit in standing}
+
+
+def _left_out(plan: dict[str, Any], results: dict[str, Any]) -> list[list[int]]:
+    """The numbers of the samples of both splits that could not be used."""
+    splits = [(plan, results["accounting"])]
+    splits.append((plan.get("training_images") or {}, results["accounting"].get("training_images") or {}))
+    found = []
+    for listed, accounting in splits:
+        gone = {item["id"] for item in accounting.get("quarantined", ())}
+        found.append([number for number, name in enumerate(listed.get("samples", ())) if name in gone])
+    return found
+
+
+def _columns(
+    plan: dict[str, Any], samples: list[str], accounting: dict[str, Any], units: list[dict[str, Any]],
+    keys: dict[str, tuple[str, str]], ledger: Ledger, split: str,
+) -> Iterator[CaseColumn]:  # fmt: skip
+    classes = [*plan["dataset"]["classes"], IMAGE]
+    left_out = {item["id"] for item in accounting["quarantined"]}
+    used = np.array([name not in left_out for name in samples], bool)
+    failed = ledger.failures()
+    for unit in units:
+        for key in keys[unit["key"]] if unit["key"] not in failed else ():
+            for metric, found in sorted(ledger.values(key).items()):
                 good = used[found.sample]
                 ids = [samples[number] for number in found.sample[good]]
                 names = [classes[target] for target in found.target[good]]
-                yield CaseColumn(unit["model"], unit["analysis"], unit["attribution"], metric, ids, names, found.value[good])
-    finally:
-        ledger.close()
+                about = (unit["model"], unit["analysis"], unit["attribution"], metric)
+                yield CaseColumn(*about, ids, names, found.value[good], split)

@@ -60,6 +60,18 @@ class Report(BaseModel):
     images: bool = True
 
 
+class TrainingImages(BaseModel):
+    """Images that the networks were trained on: the audited data set with these options in place of its own, at most `limit`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+    def instead_of(self, dataset: Use) -> Use:
+        """The data set with the options that differ."""
+        return Use.model_validate({"use": dataset.use, **dataset.options, **(self.model_extra or {})})
+
+
 class Written(BaseModel):
     """What a YAML file says, typed, and where each value was written."""
 
@@ -91,6 +103,7 @@ class AuditConfig(Written):
 
     title: Annotated[str, Field(min_length=1)]
     dataset: Use
+    training_images: TrainingImages | None = None
     models: Annotated[tuple[Use, ...], Field(min_length=1)]
     reference: Annotated[str, Field(min_length=1)]
     attributions: tuple[Use, ...] = ATTRIBUTIONS
@@ -159,7 +172,8 @@ def draft(path: Path | str) -> Draft:
     problems = Problems()
     data, places = mapping(path, AuditConfig, problems)
     cards = expand(data, places, problems)
-    config = shaped(AuditConfig, {"claims": Claims, "gates": Gate, "report": Report}, data, places, problems)
+    inner: dict[str, type[BaseModel]] = {"claims": Claims, "gates": Gate, "report": Report, "training_images": TrainingImages}
+    config = shaped(AuditConfig, inner, data, places, problems)
     if config is not None:
         config._trained = tuple(cards)
     _check_reference(data, places, problems)

@@ -8,10 +8,11 @@ from .analysis import Analysis
 from .attribution import Attribution
 from .metric import Metric
 from .plan import Plan, PlannedModel, label
+from .statistics.columns import Columns
 from .statistics.compare import compare
 from .statistics.decide import Row
-from .statistics.estimates import Columns, handles, measured
 from .statistics.estimates import contrasts as estimated_contrasts
+from .statistics.estimates import handles, measured
 from .statistics.rows import MACRO, Cohort, Comparison, Values
 
 

@@ -16,7 +16,8 @@ from .levels import of_used
 from .plan import Plan, PlannedModel, Unit, label
 from .sanity import Check, Control, Outcome
 from .sanity_rules import Ruling
-from .statistics.estimates import Columns, paired
+from .statistics.columns import Columns
+from .statistics.estimates import paired
 from .statistics.influence import Influence
 from .statistics.rows import Cohort
 

@@ -10,8 +10,8 @@ from .plan import Plan, PlannedModel
 
 
 class Cost(NamedTuple):
-    """For a fresh run: images, reads and batches as counted, without the two images each network is tried on first; `controls`
-    are the images that the controls of the explanation methods put through a network besides.
+    """For a fresh run, training images included: images, reads and batches as counted, without the two images each network is tried
+    on first; `controls` are the images that the controls of the explanation methods put through a network besides.
 
     Bytes are those of decoded grey images, without the features kept for a second look, which are gone at the end; seconds
     are extrapolated from one batch per architecture.
@@ -32,18 +32,19 @@ def estimate(plan: Plan) -> Cost:
 
     inside = [model for model in plan.models if model.looked_into]
     recipes = {m.loader.preprocessing.recipe: m.loader.preprocessing.size for m in inside}
-    batches = -(-len(plan.samples) // plan.config.batch)
+    images = len(plan.samples) + (len(plan.training.samples) if plan.training else 0)
+    batches = sum(-(-len(split.samples) // plan.config.batch) for split in (plan, plan.training) if split)
     per_batch: dict[str, float] = {}
     for model in inside:
         if model.family not in per_batch:
             per_batch[model.family] = _seconds_per_batch(plan, model)
-    reads = len(plan.samples) * len(recipes)
+    reads = images * len(recipes)
     seconds = sum(per_batch[m.family] * batches for m in inside) + (reads * _seconds_per_read(plan) if inside else 0.0)
-    pixels = sum(len(plan.samples) * size * size * 2 for size in recipes.values())
+    pixels = sum(images * size * size * 2 for size in recipes.values())
     controls = passed_through(plan)
     if controls:
         seconds += controls / plan.config.batch * sum(per_batch[m.family] for m in inside) / len(inside)
-    return Cost(len(plan.samples), reads, len(inside) * len(plan.samples), controls, len(inside) * batches, pixels, seconds)
+    return Cost(images, reads, len(inside) * images, controls, len(inside) * batches, pixels, seconds)
 
 
 def _seconds_per_batch(plan: Plan, model: PlannedModel) -> float:
@@ -78,7 +79,8 @@ def describe(plan: Plan) -> str:
     strategies = ", ".join(dict.fromkeys(model.loader.strategy for model in plan.models))
     boxed = sum(bool(sample.boxes) for sample in plan.samples)
     rows = {
-        "data": f"{plan.dataset.name}: {cost.images:,} of {plan.available:,} images, {boxed:,} with boxes, {len(plan.classes)} classes",
+        "data": f"{plan.dataset.name}: {len(plan.samples):,} of {plan.available:,} images, {boxed:,} with boxes, {len(plan.classes)} classes",
+        **_training(plan),
         "models": f"{len(plan.models)} ({networks} networks), strategies {strategies}",
         "units": f"{len(plan.units)} of work in {plan.chunks} chunks of {plan.chunk} images",
         "reads": f"{cost.reads:,} images",
@@ -92,6 +94,14 @@ def describe(plan: Plan) -> str:
     lines = [plan.config.title, *(f"  {name:<10}{text}" for name, text in rows.items())]
     lines += [f"  left out  {model}: {reason}" for model, _, reason in plan.unmet]
     return "\n".join(lines)
+
+
+def _training(plan: Plan) -> dict[str, str]:
+    """The line of the training images, if there are any."""
+    if plan.training is None:
+        return {}
+    looked = ", ".join(dict.fromkeys(unit.name for unit in plan.training.units))
+    return {"training": f"{len(plan.training.samples):,} of {plan.training.available:,} training images, for {looked}"}
 
 
 def spoken(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .findings import Finding as Finding
 from .findings import Gap as Gap
 from .gated import GateOutcome as GateOutcome
+from .profiles import Histogram, Overlap, Profile, frozen
 from .sanity import Control as Control
 from .sanity import stamps
 from .statistics.by_outcome import OutcomeRow
@@ -74,6 +75,9 @@ class Evidence:
     repeated: tuple[Repeat, ...] = ()
     operating: tuple[OperatingPoint, ...] = ()
     by_outcome: tuple[OutcomeRow, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -114,6 +118,9 @@ class Evidence:
             "repeated": _rows(self.repeated),
             "operating": _rows(self.operating),
             "by_outcome": _rows(self.by_outcome),
+            "histograms": _rows(self.histograms),
+            "profiles": _rows(self.profiles),
+            "overlaps": _rows(self.overlaps),
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "gates": _rows(self.gates),
@@ -146,6 +153,9 @@ class Evidence:
             repeated=tuple(Repeat(**_named(row)) for row in data.get("repeated", ())),
             operating=tuple(OperatingPoint(**_named(row)) for row in data.get("operating", ())),
             by_outcome=tuple(OutcomeRow(**_named(row)) for row in data.get("by_outcome", ())),
+            histograms=tuple(Histogram(**frozen(_named(row))) for row in data.get("histograms", ())),
+            profiles=tuple(Profile(**frozen(_named(row))) for row in data.get("profiles", ())),
+            overlaps=tuple(Overlap(**_named(row)) for row in data.get("overlaps", ())),
             pictures=tuple(pictures),
         )
 

@@ -83,12 +83,12 @@ def _cases(run: Path) -> Table:
     """A row per model, metric and case, straight from the ledger, one block per metric of a model."""
 
     def blocks() -> Iterator[Sequence[Sequence[Any]]]:
-        for model, analysis, attribution, metric, samples, classes, values in cases.columns(run):
+        for model, analysis, attribution, metric, samples, classes, values, split in cases.columns(run):
             n = len(samples)
             numbers = [None if math.isnan(value) else float(value) for value in values]
-            yield [[model] * n, [analysis] * n, [attribution or None] * n, [metric] * n, samples, classes, numbers]
+            yield [[model] * n, [analysis] * n, [attribution or None] * n, [metric] * n, [split] * n, samples, classes, numbers]
 
-    names = ("model", "analysis", "attribution", "metric", "sample", "class")
+    names = ("model", "analysis", "attribution", "metric", "split", "sample", "class")
     return Table("cases", {**dict.fromkeys(names, str), "value": float}, blocks())
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from .conclusion import Conclusion, Detector, Number
 from .errors import OutputError
+from .identity import digest
 from .statistics.rows import Values
 
 SCHEMA = """
@@ -33,6 +34,10 @@ create table if not exists gap(
 create table if not exists picture(
   unit text, chunk int, sample int, target int, height int, width int, pixels blob,
   primary key(unit, sample, target)) without rowid;
+create table if not exists vector(
+  unit text, chunk int, samples blob, width int, vals blob, primary key(unit, chunk)) without rowid;
+create table if not exists last_layer(unit text primary key, width int, vals blob) without rowid;
+create table if not exists profile(unit text primary key, content text) without rowid;
 create table if not exists quarantine(
   scope text, sample int, reason text, detail text, primary key(scope, sample)) without rowid;
 create table if not exists summary(unit text, metric text, val real, primary key(unit, metric)) without rowid;
@@ -54,13 +59,16 @@ class Quarantine(NamedTuple):
 class Found:
     """What one unit of work found in one chunk, before it is written; `gaps` are (sample, target) by reason.
 
-    `elsewhere` holds, by metric, a row of scores [J] for (sample, target): the case's map with boxes of other images.
+    `elsewhere` holds, by metric, a row of scores [J] for (sample, target): the case's map with boxes of other images. `vectors` are
+    embeddings (samples, [n, d]), and `last_layer` [K, d + 1] the weights that read them, the biases last.
     """
 
     values: dict[str, Values]
     gaps: dict[str, list[tuple[int, int]]]
     pictures: list[tuple[int, int, npt.NDArray[np.float32]]]
     elsewhere: dict[str, list[tuple[int, int, npt.NDArray[np.float64]]]] = field(default_factory=dict)
+    vectors: list[tuple[list[int], npt.NDArray[np.float32]]] = field(default_factory=list)
+    last_layer: npt.NDArray[np.float64] | None = None
 
 
 class Ledger:
@@ -108,6 +116,13 @@ class Ledger:
                         for sample, target, scores in rows
                     ],
                 )
+                if part.vectors:
+                    numbers, width = [number for some, _ in part.vectors for number in some], part.vectors[0][1].shape[1]
+                    rows = _bytes(np.concatenate([vectors for _, vectors in part.vectors]), "<f4")
+                    db.execute("insert into vector values (?, ?, ?, ?, ?)", (unit, chunk, _bytes(numbers, "<i4"), width, rows))
+                if part.last_layer is not None:
+                    layer = (unit, part.last_layer.shape[1], _bytes(part.last_layer, "<f8"))
+                    db.execute("insert or ignore into last_layer values (?, ?, ?)", layer)
                 for reason, cases in part.gaps.items():
                     samples, targets = zip(*cases, strict=True)
                     columns = (_bytes(samples, "<i4"), _bytes(targets, "<i4"))
@@ -153,7 +168,9 @@ class Ledger:
     def forgive(self) -> None:
         """Forget failures, so that they are tried again."""
         with self._transaction() as db:
-            for table in ("chunk", "measured", "elsewhere", "gap", "picture", "summary", "conclusion"):
+            for table in (
+                "chunk", "measured", "elsewhere", "vector", "last_layer", "profile", "gap", "picture", "summary", "conclusion",
+            ):  # fmt: skip
                 db.execute(f"delete from {table} where unit in (select unit from failure)")
             db.execute("delete from failure")
 
@@ -188,6 +205,29 @@ class Ledger:
         ):
             found.setdefault(metric, {})[sample, target] = np.frombuffer(scores, "<f4")
         return found
+
+    def vectors(self, unit: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """(samples [n], embeddings [n, d]) of a unit, in sample order."""
+        rows = self._db.execute("select samples, width, vals from vector where unit=? order by chunk", (unit,)).fetchall()
+        if not rows:
+            return np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
+        samples = np.concatenate([np.frombuffer(numbers, "<i4").astype(np.int64) for numbers, _, _ in rows])
+        return samples, np.concatenate([np.frombuffer(values, "<f4").reshape(-1, width) for _, width, values in rows])
+
+    def last_layer(self, unit: str) -> npt.NDArray[np.float64] | None:
+        """The weights [K, d + 1] that read a unit's embeddings, the biases last."""
+        row = self._db.execute("select width, vals from last_layer where unit=?", (unit,)).fetchone()
+        return None if row is None else np.frombuffer(row[1], "<f8").reshape(-1, row[0])
+
+    def tell(self, unit: str, content: str) -> None:
+        """Write what a unit concluded, as JSON."""
+        with self._transaction() as db:
+            db.execute("insert or replace into profile values (?, ?)", (unit, content))
+
+    def told(self, unit: str) -> str | None:
+        """What a unit concluded, as JSON."""
+        row = self._db.execute("select content from profile where unit=?", (unit,)).fetchone()
+        return None if row is None else str(row[0])
 
     def gaps(self, unit: str) -> dict[str, Values]:
         """{reason: the cases that a unit could not use for it}; their values are NaN."""
@@ -224,6 +264,19 @@ class Ledger:
                 self._db.execute("rollback")
                 raise
             self._db.execute("commit")
+
+
+def concluded_key(unit: str, training: str | None, left_out: Sequence[Sequence[int]]) -> str:
+    """What is concluded from the work on both splits is kept under this; `training` None where only the audited images were seen.
+
+    `left_out` are the samples of both splits that cannot be used, because of this network or of another.
+    """
+    return digest("concluded", unit, training, [sorted(samples) for samples in left_out])
+
+
+def of_training(concluded: str) -> str:
+    """What was concluded of the training images is kept under this."""
+    return f"{concluded} training"
 
 
 def _bytes(values: Sequence[float] | npt.NDArray[np.generic], kind: str) -> bytes:

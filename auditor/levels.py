@@ -13,7 +13,8 @@ from .attribution import Attribution
 from .ledger import Ledger
 from .plan import Plan, Unit, label
 from .statistics import estimates
-from .statistics.estimates import Columns, handles, reliability
+from .statistics.columns import Columns
+from .statistics.estimates import handles, reliability
 from .statistics.rows import BASELINE, MODEL, Cohort, Curve, Summary, UnitDetector, Values
 from .statistics.summarise import summarise
 

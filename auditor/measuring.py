@@ -30,6 +30,9 @@ def measure(
     add_gaps(found, gaps, numbers)
     if not cases:
         return
+    if analysis.concludes:
+        keep_embeddings(batch, numbers, sorted({image for image, _ in cases}), found)
+        return
     measured = analysis.measure(batch.view(analysis.needs, cases, unit.attribution, tallies))
     columns = checked(analysis, measured, len(cases))
     for metric, rows in crossed(analysis, measured, len(cases)).items():
@@ -44,6 +47,14 @@ def measure(
         else:
             sample, target = np.concatenate((before.sample, samples)), np.concatenate((before.target, targets))
             found.values[metric] = Values(sample, target, np.concatenate((before.value, values)))
+
+
+def keep_embeddings(batch: Batch, numbers: list[int], rows: list[int], found: Found) -> None:
+    """Keep the embeddings of these images of the batch for the conclusion, and the weights that read them."""
+    layer = batch.last_layer
+    assert layer is not None
+    found.vectors.append(([numbers[row] for row in rows], batch.embeddings[rows].numpy()))
+    found.last_layer = np.concatenate((layer.weight.numpy(), layer.bias.numpy()[:, None]), 1)
 
 
 def add_gaps(found: Found, gaps: list[tuple[int, int, str]], numbers: list[int]) -> None:

@@ -53,7 +53,7 @@ class ModelLoader:
     """
 
     name: ClassVar[str]
-    provides: ClassVar[frozenset[str]] = frozenset({"logits", "features", "attribution", "image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"logits", "features", "attribution", "embeddings", "image"})
 
     strategy: str
     seed: int = 0

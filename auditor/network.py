@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ModelRefused, nearest
+from .last_layer import NOT_LINEAR, LastLayer, last_layer, watched
 
 Role = Literal["attribution", "dissection"]
 
@@ -37,12 +38,14 @@ class Network:
         self.forwards = 0
         self._form = torch.contiguous_format
         self.pooled_head: Tensor | None = None
+        self.last_layer: LastLayer | None = None
         self.outputs = list(outputs)
         self._in_place: set[str] = set()
         self._images: Tensor | None = None
         self._raw: Tensor | None = None
         self._logits: Tensor | None = None
         self._features: dict[str, Tensor] = {}
+        self._embeddings: Tensor | None = None
         self._root: Tensor | None = None
         known = {name for name, _ in module.named_modules() if name}
         for role, name in self.layers.items():
@@ -72,6 +75,14 @@ class Network:
             raise ModelRefused(f"layers.{role} is not set for this model; name a convolutional layer in audit.yaml")
         self._look(images)
         return self._features[role]
+
+    def embeddings(self, images: Tensor) -> Tensor:
+        """Input [N, d] of the last linear layer from the shared forward pass, without a graph."""
+        if self.last_layer is None:
+            raise ModelRefused(NOT_LINEAR)
+        self._look(images)
+        assert self._embeddings is not None
+        return self._embeddings
 
     def gradients(self, images: Tensor, cases: Cases) -> Tensor:
         """Gradient [P, C, h, w] of each case's logit with respect to the attribution layer's output."""
@@ -106,7 +117,7 @@ class Network:
 
     def forget(self) -> None:
         """Let go of the last batch."""
-        self._images = self._raw = self._logits = self._root = None
+        self._images = self._raw = self._logits = self._root = self._embeddings = None
         self._features = {}
 
     def probe(self, images: Tensor, names: Sequence[str] = ()) -> None:
@@ -126,7 +137,8 @@ class Network:
                 )
             seen[role] = (output, output._version)
 
-        with torch.no_grad(), self._hooked({role: lambda out, role=role: watch(role, out) for role in self.layers}):
+        watchers = {role: lambda out, role=role: watch(role, out) for role in self.layers}
+        with torch.no_grad(), self._hooked(watchers), watched(self.module) as linear:
             raw = self._checked(self.module(images), len(images))
         if names and raw.shape[1] != len(names):
             raise ModelRefused(
@@ -140,6 +152,7 @@ class Network:
         self._in_place = {role for role, (output, version) in seen.items() if output._version != version}
         self.forwards += 1
         self.forget()
+        self.last_layer = last_layer(linear, raw, self.outputs)
         if "attribution" in self.layers and "attribution" not in self._in_place:
             self.pooled_head = self._pooled_linear(seen["attribution"][0], raw)
 
@@ -187,6 +200,8 @@ class Network:
     def _hooked(self, watchers: Mapping[str, object]) -> Iterator[None]:
         handles = []
         try:
+            if self.last_layer is not None:
+                handles.append(self.last_layer.module.register_forward_pre_hook(self._keep_embeddings))
             for role, watch in watchers.items():
                 layer = self.module.get_submodule(self.layers[role])
                 handles.append(layer.register_forward_hook(lambda _m, _i, out, watch=watch: watch(out)))
@@ -194,6 +209,9 @@ class Network:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def _keep_embeddings(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._embeddings = inputs[0].detach()
 
     def _by_rank(self, images: Tensor, cases: Cases) -> Iterator[tuple[Tensor, Tensor]]:
         """(cases, gradient [N, C, h, w]) for the first case of every image, then the second ...: one backward pass each.

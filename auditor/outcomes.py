@@ -12,7 +12,8 @@ from . import levels
 from .ledger import Ledger
 from .metric import Metric
 from .plan import Plan, PlannedModel
-from .statistics.estimates import Columns, operated
+from .statistics.columns import Columns
+from .statistics.estimates import operated
 from .statistics.influence import Integers
 from .statistics.operating import CHOOSES, MEASURED, Called, OperatingPoint
 from .statistics.rows import Cohort

@@ -285,7 +285,8 @@ class _ModelPass:
         first = chunk * self.plan.chunk
         samples = self.plan.samples[first : first + self.plan.chunk]
         scores = torch.from_numpy(table.scores([sample.id for sample in samples])[:, list(self.model.outputs)])
-        batch = Batch(samples, self.plan.classes, scores=scores, seed=self.plan.config.seed)
+        softmax = table.head == "softmax"
+        batch = Batch(samples, self.plan.classes, scores=scores, softmax=softmax, seed=self.plan.config.seed)
         return Looked(batch, list(range(first, first + len(samples))))
 
     def _without_answer(self, batch: Batch, numbers: list[int]) -> list[Quarantine]:
@@ -311,7 +312,7 @@ class _ModelPass:
         batches = (batch for chunk in range(self.plan.chunks) for batch, _ in self._from_kept(chunk))
         cases = ((batch, batch.cases(analysis.needs)[0]) for batch in batches)
         views = (batch.view(analysis.needs, of_batch, None, tallies) for batch, of_batch in cases if of_batch)
-        self.ledger.conclude(unit.key, checked_conclusion(analysis, analysis.conclude(tallies, views)))
+        self.ledger.conclude(unit.key, checked_conclusion(analysis, analysis.look_back(tallies, views)))
 
     def _measure_kept(self, unit: Unit, analysis: Analysis, tallies: Mapping[str, Any], chunk: int) -> None:
         found, kept = Found({}, {}, []), kept_features.read(self.features, chunk)

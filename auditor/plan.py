@@ -82,6 +82,7 @@ class Plan:
     """All of the audit, resolved; nothing after this reads the config.
 
     `data_digest` names samples, labels and boxes; `data_key` also the files they are read from, and keys what is stored.
+    `training` is the same audit of the training images, as far as any analysis needs them.
     """
 
     config: AuditConfig
@@ -100,6 +101,7 @@ class Plan:
     unmet: tuple[tuple[str, str, str], ...]
     gallery: frozenset[tuple[int, int]]
     device: str
+    training: Plan | None = None
 
     @property
     def chunk(self) -> int:
@@ -140,6 +142,7 @@ def make(
     """Build and check everything that can be checked without reading an image; all mistakes are raised together."""
     problems = problems or Problems()
     dataset = registry.build("datasets", config.dataset, "dataset", config, problems)
+    training = _training_set(registry, config, problems) if dataset is not None else None
     attributions = _built(registry, "attributions", config.attributions, config, problems)
     analyses = _built(registry, "analyses", config.analyses, config, problems)
     loaders = [registry.build("models", use, f"models[{i}]", config, problems) for i, use in enumerate(config.models)]
@@ -158,17 +161,60 @@ def make(
     models = _plan_models(loaders, classes, config, registry, problems)
     problems.stop()
     samples, boxes = _with_usable_boxes(_limited(listed, limit), classes)
-    data_digest = digest(dataset.name, options(dataset), classes, [_facts(sample) for sample in samples])
-    versions = [(sample.version, sample.problem, sample.source) for sample in samples]
-    code = registry.code_digest("datasets", config.dataset.use)
-    data_key = digest(data_digest, identity(dataset), code, versions, __version__)
+    data_digest, data_key = _data_keys(dataset, classes, samples, registry)
     gallery = _choose_pictures(samples, classes, config) if config.report.images and attributions else frozenset()
     units, unmet = _units(models, attributions, analyses, registry, (data_key, config.batch, config.seed, device), gallery)
-    return Plan(
+    audit = Plan(
         config=config, registry=registry, dataset=dataset, classes=classes, samples=samples, available=len(listed),
         data_digest=data_digest, data_key=data_key, boxes=boxes, models=models, attributions=attributions, analyses=analyses, units=units,
         unmet=unmet, gallery=gallery, device=device,
     )  # fmt: skip
+    return audit if training is None else replace(audit, training=_second_split(audit, listed, training, limit, problems))
+
+
+def _training_set(registry: Registry, config: AuditConfig, problems: Problems) -> Dataset | None:
+    """The data set of the training images, where audit.yaml names them."""
+    if config.training_images is None:
+        return None
+    use = config.training_images.instead_of(config.dataset)
+    built: Dataset | None = registry.build("datasets", use, "training_images", config, problems)
+    return built
+
+
+def _second_split(
+    audit: Plan, audited: Sequence[Sample], dataset: Dataset, limit: int | None, problems: Problems
+) -> Plan | None:
+    """The plan of the training images: the same models, and the analyses that need both splits; None where none does."""
+    analyses = tuple(analysis for analysis in audit.analyses if "split:train" in analysis.needs)
+    if not analyses:
+        return None
+    config, registry, place = audit.config, audit.registry, audit.config.place("training_images")
+    classes, listed = listed_samples(dataset, place)
+    check_samples(listed, classes, place, problems)
+    if classes != audit.classes:
+        problems.add(f"{place}: its classes are {', '.join(classes)}; allowed: those of the audited images, in the same order")
+    both = {sample.id for sample in audited} & {sample.id for sample in listed}
+    if both:
+        problems.add(f"{place}: {len(both)} images are audited too, the first is {min(both)!r}; name another split")
+    problems.stop()
+    assert config.training_images is not None
+    limits = [size for size in (limit, config.training_images.limit) if size is not None]
+    samples = _limited([replace(sample, boxes=()) for sample in listed], min(limits, default=None))
+    data_digest, data_key = _data_keys(dataset, classes, samples, registry)
+    shared = (data_key, config.batch, config.seed, audit.device)
+    units, _ = _units(audit.models, audit.attributions, analyses, registry, shared, frozenset())
+    return replace(
+        audit, dataset=dataset, samples=tuple(samples), available=len(listed), data_digest=data_digest, data_key=data_key,
+        boxes=BoxCount(0, 0, 0, ()), analyses=analyses, units=units, unmet=(), gallery=frozenset(),
+    )  # fmt: skip
+
+
+def _data_keys(dataset: Dataset, classes: tuple[str, ...], samples: Sequence[Sample], registry: Registry) -> tuple[str, str]:
+    """`data_digest` and `data_key` of a `Plan`."""
+    data_digest = digest(dataset.name, options(dataset), classes, [_facts(sample) for sample in samples])
+    versions = [(sample.version, sample.problem, sample.source) for sample in samples]
+    code = registry.code_digest("datasets", dataset.name)
+    return data_digest, digest(data_digest, identity(dataset), code, versions, __version__)
 
 
 def _built(registry: Registry, kind: str, uses: Sequence[Use], config: AuditConfig, problems: Problems) -> tuple[Any, ...]:
@@ -200,7 +246,7 @@ def _check_analysis(analysis: Analysis, place: str, problems: Problems) -> None:
         )
     if "overall" in analysis.needs | observes and (analysis.needs | observes) & {"logits", "attribution"}:
         problems.add(f"{place}: analysis {analysis.name} needs overall, and an image as a whole has no logit and no map")
-    if analysis.tallies() and (analysis.needs | observes) & {"attribution", "image", "logits"}:
+    if analysis.tallies() and (analysis.needs | observes) & {"attribution", "image", "logits", "embeddings", "split:train"}:
         problems.add(
             f"{place}: analysis {analysis.name} looks twice, so it can need features, box, positive, labels, overall only"
         )
@@ -358,7 +404,7 @@ def _units(
 
 def _unmet(model: PlannedModel, analysis: Analysis, attributions: Sequence[Attribution]) -> str | None:
     """Why an analysis cannot be run on a model at all."""
-    lacking = (analysis.needs - {"labels", "positive", "box", "overall"}) - model.loader.provides
+    lacking = (analysis.needs - {"labels", "positive", "box", "overall", "split:train"}) - model.loader.provides
     if lacking:
         return f"the model gives scores only; {analysis.name} needs {', '.join(sorted(lacking))}"
     if "attribution" in analysis.needs and not attributions:
@@ -381,6 +427,11 @@ def to_json(plan: Plan) -> str:
         "dataset": {"use": plan.dataset.name, "options": options(plan.dataset), "digest": plan.data_digest, "classes": plan.classes},
         "samples": [sample.id for sample in plan.samples],
         "available": plan.available,
+        "training_images": None if plan.training is None else {
+            "options": options(plan.training.dataset), "digest": plan.training.data_digest, "available": plan.training.available,
+            "samples": [sample.id for sample in plan.training.samples], "chunks": plan.training.chunks,
+            "units": [{"key": u.key, "model": u.model, "analysis": u.name} for u in plan.training.units],
+        },
         "boxes": asdict(plan.boxes),
         "models": [
             {

@@ -15,8 +15,8 @@ from .analysis import Analysis
 from .attribution import Attribution
 from .metric import Metric
 from .plan import Plan
+from .statistics.columns import Columns
 from .statistics.decide import Row
-from .statistics.estimates import Columns
 from .statistics.influence import Integers
 from .statistics.one_per_patient import ASSUMING, kept, thinned, thinned_cohort, values_of
 from .statistics.rows import Cohort, Repeat

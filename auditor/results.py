@@ -13,7 +13,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, accounts, by_outcome, chosen, contrasts, gated, gates, levels, repeats, sanity
+from . import (
+    __version__,
+    accounts,
+    by_heart,
+    by_outcome,
+    chosen,
+    contrasts,
+    gated,
+    gates,
+    levels,
+    repeats,
+    sanity,
+    spread,
+    training_split,
+)
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
 from .boxes import within
@@ -22,14 +36,17 @@ from .control_rows import Told
 from .evidence import Evidence, Finding, Gap, Picture
 from .findings import judge
 from .identity import digest, options
+from .last_layer import NOT_LINEAR
 from .ledger import Ledger
 from .observers import ask
 from .origin import counted, met_before, told
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit, label, to_json
+from .profiles import Histogram, Overlap, Profile
 from .sanity import stamped
+from .statistics.between_splits import NO_TRAINING
+from .statistics.columns import Columns
 from .statistics.decide import Row, decide
-from .statistics.estimates import Columns
 from .statistics.rows import BASELINE, IMAGE, Curve, Repeat, Summary, UnitDetector
 
 PACKAGES = (
@@ -53,22 +70,26 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     account = accounts.taken(plan, ledger)
     used = account.used(len(plan.samples))
     failures = accounts.failures(plan, ledger, account)
+    second = training_split.of(plan, ledger)
     cohort = accounts.cohort(plan, used)
     summaries: list[Summary] = []
     rows: list[Row] = []
     curves: list[Curve] = []
     detectors: list[UnitDetector] = []
     repeated: list[Repeat] = []
+    histograms: list[Histogram] = []
+    profiles: list[Profile] = []
+    overlaps: list[Overlap] = []
     gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
     for analysis, attribution, units in _by_work(plan.units):
         standing = {unit.model: unit for unit in units if unit.key not in failures}
-        values = {model: levels.of_used(ledger.values(unit.key), used) for model, unit in standing.items()}
+        values = {model: levels.of_used(ledger.values(second.key(unit)), used) for model, unit in standing.items()}
         for unit in standing.values():
             summaries += levels.summaries(plan, ledger, unit, values[unit.model], cohort)
             detectors += levels.detectors(plan, ledger, unit)
         rows += contrasts.contrasts(plan, analysis, attribution, values, cohort, contrasts.contrasted(analysis))
         columns = {
-            model: Columns(values[model], ledger.elsewhere(unit.key), ledger.summary(unit.key))
+            model: Columns(values[model], ledger.elsewhere(unit.key), ledger.summary(unit.key), second.values(unit))
             for model, unit in standing.items()
         }
         summaries += levels.estimated(plan, analysis, attribution, columns, cohort)
@@ -76,6 +97,9 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
             summaries += levels.of_blind_maps(plan, analysis, ledger, used, cohort)
         summaries += levels.of_untrained(plan, analysis, attribution, ledger, used, cohort)
         curves += levels.curves(plan, analysis, columns, cohort)
+        histograms += spread.histograms(plan, analysis, columns)
+        profiles += [row for unit in standing.values() for row in spread.profiles(plan, ledger, unit, second)]
+        overlaps += spread.overlaps(plan, ledger, standing, profiles)
         rows += contrasts.estimated(plan, analysis, attribution, columns, cohort, contrasts.contrasted(analysis))
         repeated += repeats.gather(plan, analysis, attribution, columns, cohort)
         for unit in units:
@@ -87,25 +111,33 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     ]
     told_apart = by_outcome.gather(plan, ledger, store, used, cohort, failures)
     gaps += told_apart.gaps
+    gaps += second.gaps()
     claims = plan.config.claims
-    comparisons = decide(rows, claims.primary, claims.margins(), np.unique(cohort.patients), plan.config.seed)
+    comparisons = decide(rows, claims.primary, claims.margins(), cohort.everyone, plan.config.seed)
     controls = list(Told(plan, ledger, used, cohort, failures).rows())
     comparisons = stamped(comparisons, controls)
-    accounting = _accounting(plan, account, used)
+    accounting = _accounting(plan, account, used) | second.accounting()
     models = tuple(_model(model, account) for model in plan.models)
     training = told(plan)
     models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
     afterwards = ledger.declared(plan.data_key) not in (None, claims.text())
     of_networks = [row for row in summaries if row.strategy != BASELINE]
+    of_both = {
+        analysis.name for analysis in plan.analyses if "split:train" in analysis.needs
+    }  # their gaps stand in their sections
+    told_once = [row for row in of_networks if row.missing is None or row.analysis not in of_both]
+    contrasted = [row for row in comparisons if row.missing != NO_TRAINING]
     findings = judge(
-        comparisons, gaps, of_networks, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
+        contrasted, gaps, told_once, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
     )
     findings = sanity.findings(controls, plan.config.controls) + findings
     findings += by_outcome.cautions(told_apart.rows)
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
-    findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + met_before(models, cohort) + findings
+    findings += by_heart.judge(of_networks)
+    findings = second.findings() + met_before(models, cohort) + findings
+    findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
     evidence = Evidence(
         audit=_audit(plan.config, plan, afterwards) | {"gates": _gates(plan, ledger)},
         dataset=_dataset(plan, used),
@@ -124,6 +156,9 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         repeated=tuple(repeated),
         operating=tuple(told_apart.points),
         by_outcome=tuple(told_apart.rows),
+        histograms=tuple(histograms),
+        profiles=tuple(profiles),
+        overlaps=tuple(overlaps),
         pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures),
     )
     return replace(evidence, gates=gated.judge(plan.config.judged_gates, evidence))
@@ -146,6 +181,9 @@ def _gaps(plan: Plan, ledger: Ledger, unit: Unit, failure: str | None, used: npt
         return
     counts: dict[tuple[int, str], int] = {}
     for reason, cases in ledger.gaps(unit.key).items():
+        if reason == NOT_LINEAR:  # it holds for the network, so it is said once
+            yield Gap(*about, None, reason, 0)
+            continue
         for target, n in zip(*np.unique(cases.target[used[cases.sample]], return_counts=True), strict=True):
             counts[int(target), reason] = int(n)
     for (target, reason), n in sorted(counts.items()):

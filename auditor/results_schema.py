@@ -122,6 +122,65 @@ class NotOfOutcome(_OutcomeRow):
     missing: str = Field(min_length=1)
 
 
+class HistogramRow(_Strict):
+    """Margins of one class and label value on both splits, counted in shared bins from `low` to `high`."""
+
+    analysis: str
+    metric: str
+    model: str
+    strategy: str
+    class_name: str = Field(alias="class")
+    low: float
+    high: float
+    audited: list[int]
+    training: list[int]
+
+
+class ProfileRow(_Strict):
+    """The features that carry one class in one network, and how its images lie among the others."""
+
+    analysis: str
+    model: str
+    strategy: str
+    class_name: str = Field(alias="class")
+    chosen_on: Literal["training", "audited"]
+    n_audited: int = Field(ge=0)
+    n_training: int | None = Field(ge=0)
+    features: list[int] = Field(description="numbers of the features with the most evidence for the class, strongest first")
+    magnitude_audited: list[float] | None
+    magnitude_training: list[float] | None
+    retained: list[list[float] | None] | None = Field(description="audited over training, with the ends of its 95 % interval")
+    frequency: list[float] | None = Field(description="how often each was needed where the finding was recognised")
+    frequent: int | None = Field(ge=0)
+    ever: int | None = Field(ge=0)
+    share_of_all: float | None
+    share_of_positive: float | None
+    activations: list[int]
+    activation_shares: list[float]
+    density_of: str
+    density: list[float | None]
+    density_counts: list[list[int]]
+    rank_audited: float | None
+    rank_of_any: float | None
+    rank_training: float | None
+    rank_n: int = Field(ge=0)
+    adversaries: dict[str, float]
+
+
+class OverlapRow(_Strict):
+    """How many of a class's strongest features two networks share, and how far its weights lie apart."""
+
+    analysis: str
+    model: str
+    strategy: str
+    base: str
+    class_name: str = Field(alias="class")
+    shared: float = Field(ge=0, le=1)
+    chance: float = Field(ge=0, le=1)
+    weight_change: float | None = Field(ge=0)
+    k: int = Field(ge=1)
+
+
 class _ComparisonRow(_Strict):
     metric: str
     analysis: str
@@ -297,6 +356,9 @@ class Results(_Strict):
     summaries: list[Estimated | NotEstimated]
     comparisons: list[Contrast | NoContrast]
     curves: list[CurveRow] = []
+    histograms: list[HistogramRow] = []
+    profiles: list[ProfileRow] = []
+    overlaps: list[OverlapRow] = []
     detectors: list[DetectorRow] = []
     controls: list[ControlRow] = []
     repeated: list[RepeatRow] = []

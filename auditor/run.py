@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from . import blind, closer_look, control_pass, gates, passes, plan, results, self_test
+from . import blind, closer_look, conclusions, control_pass, gates, passes, plan, results, self_test
 from . import config as configs
 from .device import choose_device
 from .ending import exit_code
@@ -64,6 +65,7 @@ def run(
             audit = plan.make(config, registry, limit=limit, device=choose_device(device))
             ledger = Ledger(out / "ledger.db")
             store = PixelStore(out / "arrays" / "pixels" / audit.data_key, audit.dataset, audit.samples, audit.chunk)
+            training = _training(audit, out)
             observers = Observers(registry)
             try:
                 ledger.forgive()
@@ -75,21 +77,23 @@ def run(
                 ledger.declare(audit.data_key, config.claims.text())
                 ledger.declare(gates.scope(audit.data_key), gates.text(config.judged_gates))
                 observers.tell("plan_made", plan=audit)
-                _measure(audit, waiting, ledger, store, out, progress, strict, observers)
+                _measure([(audit, store), *training], ledger, out, progress, strict, observers)
                 blind.run(audit, ledger, store)
                 control_pass.run(audit, ledger, store)
                 closer_look.run(audit, ledger, store)
+                conclusions.run(audit, ledger)
                 evidence = results.gather(audit, ledger, store, outcome.as_record())
             finally:
-                store.close()
+                for _, pixels in [(audit, store), *training]:
+                    pixels.close()
                 ledger.close()
-            _clean(out / "arrays", audit.data_key)
+            _clean(out / "arrays", {split.data_key for split, _ in [(audit, store), *training]})
             return _report(audit, evidence, out, registry, observers)
 
 
 def _block(audit: Plan, outcome: self_test.Outcome, ledger: Ledger) -> None:
     """Units of an analysis that the self-test found wrong are not run."""
-    for unit in audit.units:
+    for unit in (*audit.units, *(audit.training.units if audit.training else ())):
         if unit.analysis is not None and (reason := outcome.blocks(unit.analysis.name)):
             ledger.fail(unit.key, reason)
 
@@ -108,20 +112,30 @@ class Observers:
                 self.failures.append(failure)
 
 
+def _training(audit: Plan, out: Path) -> list[tuple[Plan, PixelStore]]:
+    """The split of the training images with its pixels, if there is one."""
+    split = audit.training
+    if split is None:
+        return []
+    folder = out / "arrays" / "pixels" / split.data_key
+    return [(split, PixelStore(folder, split.dataset, split.samples, split.chunk))]
+
+
 def _measure(
-    audit: Plan,
-    waiting: dict[str, dict[str, set[int]]],
+    splits: Sequence[tuple[Plan, PixelStore]],
     ledger: Ledger,
-    store: PixelStore,
     out: Path,
     progress: Progress | None,
     strict: bool,
     observers: Observers,
 ) -> None:
-    steps = {model.id: passes.steps(audit, model, waiting[model.id]) for model in audit.models}
+    models = splits[0][0].models
+    steps = {
+        model.id: sum(passes.steps(split, model, passes.owed(split, model, ledger)) for split, _ in splits) for model in models
+    }
     total, done = sum(steps.values()), 0
     if progress and total:
-        progress.start(total, audit.config.title)
+        progress.start(total, splits[0][0].config.title)
 
     def notify(name: str, chunk: int) -> None:
         nonlocal done
@@ -130,9 +144,10 @@ def _measure(
             progress.advance(1, name)
         observers.tell("chunk_done", model=name, chunk=chunk, done=done, total=total)
 
-    for model in audit.models:
+    for model in models:
         started = time.monotonic()
-        passes.run(audit, model, ledger, store, out / "arrays", notify, strict)
+        for split, pixels in splits:
+            passes.run(split, model, ledger, pixels, out / "arrays", notify, strict)
         if steps[model.id]:
             log.info("measured %s: %d steps in %.1f s", model.id, steps[model.id], time.monotonic() - started)
     if progress and total:
@@ -196,11 +211,11 @@ def _report(audit: Plan, evidence: Evidence, out: Path, registry: Registry, obse
     return result
 
 
-def _clean(arrays: Path, data_key: str) -> None:
+def _clean(arrays: Path, data_keys: set[str]) -> None:
     """Features of finished passes, and pixels of data that this audit no longer names, are not kept."""
     shutil.rmtree(arrays / "features", ignore_errors=True)
     for folder in (arrays / "pixels").glob("*"):
-        if folder.name != data_key:
+        if folder.name not in data_keys:
             shutil.rmtree(folder, ignore_errors=True)
 
 

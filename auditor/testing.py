@@ -20,6 +20,7 @@ from . import tally as tallies_of
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
 from .batch import Batch
+from .conclusion_contract import check_conclusion
 from .contract import ContractBroken as ContractBroken
 from .contract import check_component, expect, no_trace
 from .dataset import Box, Dataset, Sample
@@ -240,6 +241,9 @@ def check_analysis(analysis: Analysis, attribution: Attribution | None = None) -
     expect(
         "attribution" not in analysis.needs or attribution is not None, "needs an attribution: give one as the second argument"
     )
+    if analysis.concludes:
+        check_conclusion(analysis)
+        return
     whole = _measured(analysis, attribution, [0, 1, 2, 3, 4, 5])
     expect(whole, "measures no case of the planted batch")
     for rows in ([3, 1], [5], [4, 0, 2]):

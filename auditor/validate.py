@@ -50,6 +50,9 @@ def validate(path: Path | str) -> Validated:
     components = {
         where: registry.build(kind, use, where, written, problems) for kind, where, use in _uses(found.data) if use is not None
     }
+    if found.config is not None and found.config.training_images is not None and components["dataset"] is not None:
+        training = found.config.training_images.instead_of(found.config.dataset)
+        registry.build("datasets", training, "training_images", written, problems)
     for where, component in components.items():
         if component is not None and where.startswith(("models", "dataset")):
             check_files(component, where, written, problems)

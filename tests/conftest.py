@@ -65,6 +65,28 @@ def write_audit(tmp_path: Path) -> AuditWriter:
     return write
 
 
+FAINT = ROOT / "tests" / "plugins_for_tests" / "faint.py"
+
+
+@pytest.fixture
+def write_faint_audit(write_audit: AuditWriter) -> AuditWriter:
+    """The audit.yaml of two linear networks, fitted to `few` and to `many` images, with their training images; keywords as above."""
+
+    def write(folder: Path | None = None, few: int = 200, many: int = 400, more: str = "", **lines: str) -> Path:
+        lens = "preprocessing: {size: 12, channels: 1, mean: [0.5], std: [1]}"
+        models = [
+            f"\n  - {{use: fitted, strategy: {name}, images: {images}, {lens}{more}}}"
+            for name, images in (("few", few), ("many", many))
+        ]
+        content = {
+            "dataset": "{use: faint, images: 400}", "training_images": "{split: train, images: 200}", "models": "".join(models),
+            "reference": "many", "attributions": "[]", "analyses": "[performance, logit_shift]", "plugins": f"['{FAINT}']", "batch": "50",
+        }  # fmt: skip
+        return write_audit(folder, **{**content, **lines})
+
+    return write
+
+
 TRAINABLE = ROOT / "tests" / "plugins_for_tests" / "trainable.py"
 FILM = "preprocessing: {size: 16, channels: 1, mean: [0.2], std: [0.3]}"
 

@@ -23,7 +23,7 @@ from auditor.bilinear import steps
 from auditor.concepts import count_concepts
 from auditor.elsewhere import Elsewhere
 from auditor.statistics import estimates
-from auditor.statistics.estimates import Columns
+from auditor.statistics.columns import Columns
 from auditor.statistics.rows import MACRO, Cohort, Values
 
 CLASSES = ("Mass", "Nodule", "Effusion")

@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix
 from auditor import ConfigError, Sample
 from auditor.batch import Batch
 from auditor.statistics import estimates
-from auditor.statistics.estimates import Columns
+from auditor.statistics.columns import Columns
 from auditor.statistics.influence import Influence, averaged, interval, share
 from auditor.statistics.operating import BOTH, NOTHING_TO_CHOOSE_ON, Called, called, rate, threshold
 from auditor.statistics.rows import MACRO, Cohort, Values

@@ -19,7 +19,7 @@ from auditor.dataset import Sample
 from auditor.elsewhere import Elsewhere
 from auditor.evidence import Evidence, read
 from auditor.results_schema import Results
-from auditor.statistics.estimates import Columns
+from auditor.statistics.columns import Columns
 from auditor.statistics.one_per_patient import kept, thinned, thinned_cohort
 from auditor.statistics.rows import Cohort, Values
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..metric import Metric
-from .estimates import FEW, Columns, of_cases
+from .columns import Columns
+from .estimates import FEW, of_cases
 from .influence import TOO_FEW, Floats, Influence, Integers, averaged, interval, share
 from .influence import mean as mean_over_patients
 from .operating import Called

@@ -7,46 +7,37 @@ each side's networks are averaged, and what a patient does to both sides is subt
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from ..metric import Metric
+from .between_splits import NO_INTERVAL, OF_SCALE
 from .calibrated import STATISTICS, Scored, bins, calibration, recalibrated, sigmoid
+from .columns import Columns, cases_of, on_shared_training, values_of
 from .effect import LEVEL, Crossed, Linear
 from .influence import Floats, Influence, Integers, averaged, difference, interval
 from .operating import STATISTICS as RATES
 from .operating import Called, called, rate
 from .pairing import NO_CASE, NO_CLASS
 from .permuted import PERMUTED, Permuted, permuted
-from .rows import MACRO, Cohort, Values
+from .rows import MACRO, MODEL, Cohort
 from .seeds import crossed, side_of
+from .split_numbers import ACROSS, BETWEEN, OWN, across, of_audited, of_step
 
 FEW = 20
 NOT_FINITE = "not estimable (no finite value or interval)"
 CURVE_BINS = 10
 _NOBODY = Scored(np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
-Case = tuple[int, int]
 Found = dict[int, Influence | str]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What one network left of one analysis: a value per case by metric, a row of scores per case with other boxes, and the
-    numbers of the network as a whole."""
-
-    values: Mapping[str, Values]
-    elsewhere: Mapping[str, Mapping[Case, npt.NDArray[np.floating[Any]]]]
-    whole: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def handles(metric: Metric) -> bool:
     """Whether the numbers of this metric are made here."""
-    return metric.statistic in (*PERMUTED, *STATISTICS, *RATES)
+    return metric.statistic in (*PERMUTED, *STATISTICS, *RATES, *BETWEEN, *OWN, *ACROSS)
 
 
 def measured(metric: Metric, network: Columns) -> bool:
@@ -56,6 +47,9 @@ def measured(metric: Metric, network: Columns) -> bool:
 
 def levels(metric: Metric, network: Columns, cohort: Cohort) -> list[dict[str, Any]]:
     """A row per class, per frequency group and over the classes: the fields of a Summary that statistics knows."""
+    if metric.statistic in ACROSS:
+        each = _per_class(replace(metric, statistic=ACROSS[metric.statistic]), network, cohort, None)
+        return [_level(metric, MODEL, across(metric, each, network, cohort))]
     found = _per_class(metric, network, cohort, None)
     rows = [_level(metric, cohort.classes[number], part) for number, part in found.items()]
     return rows + [_level(metric, name, part, n) for name, part, n, _ in _together(found, cohort)]
@@ -63,9 +57,11 @@ def levels(metric: Metric, network: Columns, cohort: Cohort) -> list[dict[str, A
 
 def contrasts(metric: Metric, mine: Sequence[Columns], reference: Sequence[Columns], cohort: Cohort) -> list[dict[str, Any]]:
     """Mine minus reference in the same rows: the fields of a Comparison that statistics knows."""
-    networks = [*mine, *reference]
+    if metric.statistic in (*ACROSS, *NO_INTERVAL, *OF_SCALE):
+        return []
+    networks = on_shared_training([*mine, *reference], (metric.of, metric.against), len(cohort.classes))
     each, shared = _alike(metric, networks, cohort)
-    listed = reduce(np.union1d, [_cases(metric, network, cohort) for network in networks])
+    listed = reduce(np.union1d, [cases_of(metric.of, network, cohort) for network in networks])
     rows = []
     for number in each[0]:
         all_, kept = (int((keys // len(cohort.patients) == number).sum()) for keys in (listed, shared))
@@ -85,7 +81,7 @@ def paired(metric: Metric, networks: Sequence[Columns], cohort: Cohort) -> list[
 
 def reliability(metric: Metric, network: Columns, cohort: Cohort) -> dict[str, Any]:
     """Predicted and observed frequency and the cases of each bin, all classes pooled: the fields of a Curve."""
-    target, sample = np.divmod(_cases(metric, network, cohort), len(cohort.patients))
+    target, sample = np.divmod(cases_of(metric.of, network, cohort), len(cohort.patients))
     parts = [
         evaluated(network, metric.of, metric.against, metric.after, cohort, number, sample[target == number])
         for number in np.unique(target).tolist()
@@ -108,7 +104,7 @@ def reliability(metric: Metric, network: Columns, cohort: Cohort) -> dict[str, A
 
 def _alike(metric: Metric, networks: Sequence[Columns], cohort: Cohort) -> tuple[list[Found], Integers]:
     """One number per class of each network on the cases that all have, and these cases."""
-    shared = reduce(np.intersect1d, [_cases(metric, network, cohort) for network in networks])
+    shared = reduce(np.intersect1d, [cases_of(metric.of, network, cohort) for network in networks])
     each = [_per_class(metric, network, cohort, shared) for network in networks]
     for number in each[0]:  # a class that one network has no number for has none in any
         if reasons := [part for one in each if isinstance(part := one[number], str)]:
@@ -122,16 +118,9 @@ def _sides(mine: Sequence[Influence], reference: Sequence[Influence]) -> Influen
     return difference(*sides)
 
 
-def _cases(metric: Metric, network: Columns, cohort: Cohort) -> Integers:
-    """The cases that a network has a value for, each as class times number of samples plus sample."""
-    values = network.values[metric.of]
-    good = ~np.isnan(values.value)
-    return np.sort(values.target[good] * len(cohort.patients) + values.sample[good])
-
-
 def _per_class(metric: Metric, network: Columns, cohort: Cohort, shared: Integers | None) -> Found:
     """One number per class from these cases, or why there is none."""
-    cases = _cases(metric, network, cohort) if shared is None else shared
+    cases = cases_of(metric.of, network, cohort) if shared is None else shared
     target, sample = np.divmod(cases, len(cohort.patients))
     found: Found = {}
     for number in range(len(cohort.classes)):
@@ -143,10 +132,13 @@ def _per_class(metric: Metric, network: Columns, cohort: Cohort, shared: Integer
 
 def of_cases(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
     """One number of these cases of a class, or why there is none."""
-    if metric.statistic in PERMUTED:
-        return _permuted(metric, network, cohort, number, samples)
-    make = _rate if metric.statistic in RATES else _calibrated
-    return make(metric, network, cohort, number, samples)
+    return _maker(metric.statistic)(metric, network, cohort, number, samples)
+
+
+def _maker(statistic: str) -> Callable[[Metric, Columns, Cohort, int, Integers], Influence | str]:
+    """What makes a number of one class."""
+    known = {PERMUTED: _permuted, tuple(RATES): _rate, OWN: of_audited, BETWEEN: of_step}
+    return next((make for names, make in known.items() if statistic in names), _calibrated)
 
 
 def _finite(part: Influence) -> bool:
@@ -154,7 +146,7 @@ def _finite(part: Influence) -> bool:
 
 
 def _permuted(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Influence | str:
-    own = _of(network.values[metric.of], number, samples)
+    own = values_of(network.values[metric.of], number, samples)
     columns = np.asarray(cohort.boxed[number], np.int64)
     rows = network.elsewhere[metric.against]
     crossed = np.array([rows[sample, number] for sample in samples.tolist()], np.float64)[:, columns >= 0]
@@ -181,7 +173,7 @@ def _rate(metric: Metric, network: Columns, cohort: Cohort, number: int, samples
 def operated(metric: Metric, network: Columns, cohort: Cohort, number: int, samples: Integers) -> Called | str:
     """These cases of a class at the operating point that a sensitivity or specificity is declared for; or why there is none."""
     assert metric.at is not None
-    scores, role = (_of(network.values[name], number, samples) for name in (metric.of, metric.against))
+    scores, role = (values_of(network.values[name], number, samples) for name in (metric.of, metric.against))
     return called(scores, cohort.labels[samples, number] == 1, cohort.patients[samples], role, metric.at)
 
 
@@ -189,16 +181,9 @@ def evaluated(
     network: Columns, of: str, against: str, after: str, cohort: Cohort, number: int, samples: Integers
 ) -> Scored | str:
     """The cases of a class that calibration is measured on, recalibrated if wished; or why there are none."""
-    z, apart = (_of(network.values[name], number, samples) for name in (of, against))
+    z, apart = (values_of(network.values[name], number, samples) for name in (of, against))
     cases = Scored(z, (cohort.labels[samples, number] == 1).astype(np.float64), cohort.patients[samples])
     return recalibrated(cases, apart, after)
-
-
-def _of(values: Values, number: int, samples: Integers) -> Floats:
-    """The values of these samples of one class."""
-    mine = np.flatnonzero(values.target == number)
-    mine = mine[np.argsort(values.sample[mine], kind="stable")]
-    return values.value[mine[np.searchsorted(values.sample[mine], samples)]]
 
 
 def _together(found: Found, cohort: Cohort) -> list[tuple[str, Influence | str, int, str | None]]:
@@ -209,7 +194,7 @@ def _together(found: Found, cohort: Cohort) -> list[tuple[str, Influence | str, 
         reasons = {number: part for number in members if isinstance(part := found[number], str)}
         absent = [cohort.classes[number] for number in reasons]
         said = f"{len(absent)} of {len(members)} classes left out: {', '.join(absent)}" if absent and used else None
-        rows.append((name, averaged(used) if used else _why_none(set(reasons.values())), len(used), said))
+        rows.append((name, averaged(used)._replace(fewest=None) if used else _why_none(set(reasons.values())), len(used), said))
     return rows
 
 
@@ -221,7 +206,9 @@ def _why_none(reasons: set[str]) -> str:
 
 
 def _few(part: Influence) -> str | None:
-    return f"fewer than {FEW} patients: interval not reliable" if len(part.patient) < FEW else None
+    if part.fewest is not None and part.fewest < FEW:
+        return f"fewer than {FEW} patients among the audited or the training images: interval not reliable"
+    return f"fewer than {FEW} patients: interval not reliable" if 0 < len(part.patient) < FEW else None
 
 
 def _level(metric: Metric, name: str, part: Influence | str, n: int | None = None) -> dict[str, Any]:
@@ -230,10 +217,11 @@ def _level(metric: Metric, name: str, part: Influence | str, n: int | None = Non
         return {"class_name": name, "value": None, "missing": part, "n": 0}
     low, high = interval(part)
     bounds = (-math.inf if metric.low is None else metric.low), (math.inf if metric.high is None else metric.high)
-    ends = (None, None) if metric.statistic == "ece_chance" else (max(low, bounds[0]), min(high, bounds[1]))
+    bare = metric.statistic in ("ece_chance", "retained_with_share", *NO_INTERVAL)
+    ends = (None, None) if bare else (max(low, bounds[0]), min(high, bounds[1]))
     return {
         "class_name": name, "value": part.value, "missing": None, "n": part.cases if n is None else n, "low": ends[0], "high": ends[1],
-        "n_patients": len(part.patient), "note": _few(part),
+        "n_patients": len(part.patient) or None, "note": _few(part),
     }  # fmt: skip
 
 

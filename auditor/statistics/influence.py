@@ -22,7 +22,8 @@ Integers = npt.NDArray[np.int64]
 class Influence(NamedTuple):
     """A number of `cases` cases, and how far each `patient` [G] moves it [G].
 
-    `ends` is its 95 % interval where t SE would not do, as for a share near 0 or 1.
+    `ends` is its 95 % interval where t SE would not do, as for a share near 0 or 1. `fewest` is the number of patients of the
+    smaller side, where it rests on two samples of patients.
     """
 
     value: float
@@ -30,6 +31,7 @@ class Influence(NamedTuple):
     influence: Floats
     cases: int
     ends: tuple[float, float] | None = None
+    fewest: int | None = None
 
 
 def interval(found: Influence) -> tuple[float, float]:
@@ -50,8 +52,13 @@ def interval(found: Influence) -> tuple[float, float]:
 def averaged(parts: Sequence[Influence]) -> Influence:
     """The mean of several numbers; a patient of several counts once, with all it does."""
     patient, influence = _summed([(part.patient, part.influence / len(parts)) for part in parts])
+    fewest = min((part.fewest for part in parts if part.fewest is not None), default=None)
     found = Influence(
-        math.fsum(part.value for part in parts) / len(parts), patient, influence, sum(part.cases for part in parts)
+        math.fsum(part.value for part in parts) / len(parts),
+        patient,
+        influence,
+        sum(part.cases for part in parts),
+        fewest=fewest,
     )
     return found._replace(ends=_mean_of_shares(found, parts))
 
@@ -59,7 +66,7 @@ def averaged(parts: Sequence[Influence]) -> Influence:
 def difference(mine: Influence, reference: Influence) -> Influence:
     """Mine minus the reference, patient by patient; both are numbers of the same cases."""
     patient, influence = _summed([(mine.patient, mine.influence), (reference.patient, -reference.influence)])
-    return Influence(mine.value - reference.value, patient, influence, mine.cases)
+    return Influence(mine.value - reference.value, patient, influence, mine.cases, fewest=mine.fewest)
 
 
 def times(part: Influence, factor: float) -> Influence:

@@ -11,7 +11,7 @@ from functools import reduce
 
 import numpy as np
 
-from .estimates import Columns
+from .columns import Columns
 from .influence import Integers
 from .rows import Cohort, Values
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,8 @@ class Cohort:
     """What every comparison shares: per sample its patient (any integer code) and its labels [S, K] (1, 0, -1 unknown).
 
     `groups` are the pseudo classes of common and rare classes with the numbers of their classes; `boxed` are, per class, the
-    samples whose boxes every map was held against, -1 where the image cannot be used.
+    samples whose boxes every map was held against, -1 where the image cannot be used. `rarity` is the share of training images that
+    show a class, by number, where it is known; `training_patients` are the patients of the training images, in the same code.
     """
 
     classes: tuple[str, ...]
@@ -42,6 +43,13 @@ class Cohort:
     labels: npt.NDArray[np.int8]
     groups: tuple[tuple[str, tuple[int, ...]], ...] = ()
     boxed: tuple[tuple[int, ...], ...] = ()
+    rarity: Mapping[int, float] = field(default_factory=dict)
+    training_patients: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def everyone(self) -> npt.NDArray[np.int64]:
+        """The codes of all patients, in order."""
+        return np.union1d(self.patients, self.training_patients)
 
 
 def frequency_groups(
@@ -53,12 +61,19 @@ def frequency_groups(
     """
     if train is None or not train[0]:
         return ()
-    images, positives = train
-    shares = {number: positives[name] / images for number, name in enumerate(classes) if name in positives}
+    shares = rarity(classes, train)
     return tuple(
         (group, tuple(number for number, share in shares.items() if low <= share < high))
         for group, (low, high) in GROUPS.items()
     )
+
+
+def rarity(classes: tuple[str, ...], train: tuple[int, Mapping[str, int]] | None) -> dict[int, float]:
+    """The share of training images that show each class, by number, as far as the training counts name it."""
+    if train is None or not train[0]:
+        return {}
+    images, positives = train
+    return {number: positives[name] / images for number, name in enumerate(classes) if name in positives}
 
 
 @dataclass(frozen=True)

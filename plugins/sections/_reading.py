@@ -115,6 +115,10 @@ def home(evidence: Evidence, analysis: str) -> str:
     if any(row.attribution for row in rows):
         return "where_it_looks"
     declared = [evidence.metrics.get(row.metric, {}) for row in rows]
+    if any(metric.get("statistic") == "asymmetry" for metric in declared):
+        return "logit_shift"
+    if any(row.analysis == analysis for row in evidence.profiles):
+        return "embeddings"
     if any(metric.get("statistic") == "ece" for metric in declared):
         return "calibration"
     if any(metric.get("statistic") == "sensitivity" for metric in declared):
