@@ -290,8 +290,8 @@ def test_strategies_are_contrasted_on_the_training_cases_that_every_network_has_
 
     then = [4.0, 5.0, 6.0, 7.0]
     networks = [
-        Columns({"m": values([1.0, 2.0, 3.0, 4.0])}, {}, {"m": values([np.nan, *then[1:]])}),
-        Columns({"m": values([2.0, 3.0, 4.0, 6.0])}, {}, {"m": values(then)}),
+        Columns({"m": values([1.0, 2.0, 3.0, 4.0])}, {}, training={"m": values([np.nan, *then[1:]])}),
+        Columns({"m": values([2.0, 3.0, 4.0, 6.0])}, {}, training={"m": values(then)}),
     ]
     cohort = Cohort(("a",), np.arange(4), np.ones((4, 1), np.int8), training_patients=np.arange(4, 8))
     metric = Metric("left", "What is left.", statistic="retained", of="m")

@@ -109,7 +109,7 @@ def test_a_table_without_scores_for_the_training_images_says_so(write_faint_audi
 def test_a_mistake_in_training_images_is_told_with_its_place(
     write_faint_audit: Write, tmp_path: Path, said: str, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=rf"audit\.yaml:12:\d+: {message}"):
+    with pytest.raises(ConfigError, match=rf"audit\.yaml:13:\d+: {message}"):
         run(write_faint_audit(training_images=said), tmp_path / "out", device="cpu")
 
 
@@ -146,7 +146,7 @@ def test_an_image_that_one_network_cannot_answer_is_in_nobodys_features(write_fa
 def test_a_mistake_in_an_option_of_training_images_is_found_before_anything_is_built(write_faint_audit: Write) -> None:
     from auditor.validate import validate
 
-    with pytest.raises(ConfigError, match=r"audit\.yaml:12:\d+: training_images\.splt: unknown option of faint") as found:
+    with pytest.raises(ConfigError, match=r"audit\.yaml:13:\d+: training_images\.splt: unknown option of faint") as found:
         validate(write_faint_audit(training_images="{splt: train}"))
     assert len(str(found.value).splitlines()) == 1
     wrong = write_faint_audit(dataset="{use: faint, images: many}", training_images="{split: train}")
