@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from .analysis import Analysis
 from .attribution import Attribution
@@ -97,3 +98,21 @@ def pairings(
             others = ", ".join(dict.fromkeys(m.family for m in base))
             if mine:
                 yield family if same else f"{strategy}: {family} / {reference}: {others}", strategy, mine, base
+
+
+def bounded(rows: Iterable[Comparison], metrics: Mapping[str, Metric]) -> list[Comparison]:
+    """The same contrasts, no interval reaching beyond what a difference of two numbers of the metric can be."""
+    return [_bounded(row, metrics[row.metric]) if row.metric in metrics else row for row in rows]
+
+
+def _bounded(row: Comparison, metric: Metric) -> Comparison:
+    if metric.low is None or metric.high is None:
+        return row
+    most = metric.high - metric.low
+
+    def within(end: float | None) -> float | None:
+        return None if end is None else min(max(end, -most), most)
+
+    return replace(
+        row, low=within(row.low), high=within(row.high), joint_low=within(row.joint_low), joint_high=within(row.joint_high)
+    )

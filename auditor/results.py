@@ -115,7 +115,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     claims = plan.config.claims
     comparisons = decide(rows, claims.primary, claims.margins(), cohort.everyone, plan.config.seed)
     controls = list(Told(plan, ledger, used, cohort, failures).rows())
-    comparisons = stamped(comparisons, controls)
+    comparisons = contrasts.bounded(stamped(comparisons, controls), plan.metrics())
     accounting = _accounting(plan, account, used) | second.accounting()
     models = tuple(_model(model, account) for model in plan.models)
     training = told(plan)

@@ -10,9 +10,10 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from auditor import Metric
+from auditor.contrasts import bounded
 from auditor.statistics.compare import compare
 from auditor.statistics.precision import precision_influence
-from auditor.statistics.rows import MACRO, Cohort, Values, frequency_groups
+from auditor.statistics.rows import MACRO, Cohort, Comparison, Values, frequency_groups
 from auditor.statistics.summarise import ClassSummary, summarise
 
 MEAN = Metric("overlap", "Overlap.")
@@ -129,3 +130,10 @@ def test_contrasts_have_a_row_for_each_group_made_of_its_classes(metric: Metric,
         assert rows["(medium)"][name] == rows["Fibrosis"][name]
     widths = {name: rows[name]["high"] - rows[name]["low"] for name in ("(head)", "(tail)")}
     assert metric is MEAN or widths["(tail)"] > widths["(head)"]
+
+
+def test_no_interval_reaches_beyond_what_a_difference_can_be() -> None:
+    row = Comparison("auroc", "performance", None, "Hernia", "net", "focal", "bce", 0.9, -0.2, 2.0, 12, 10, joint_low=-1.7)
+    (found,) = bounded([row], {"auroc": AUROC})
+    assert (found.low, found.high, found.joint_low, found.joint_high) == (-0.2, 1.0, -1.0, None)
+    assert bounded([row], {"auroc": MEAN}) == [row]

@@ -18,6 +18,8 @@ MEANINGS = {
     NO_VERDICT: "too few patients for any claim; the note beside the number says how few.",
 }
 OVERALL = ("(macro)", "(image)")
+CLEAREST = 20
+"""Exploratory contrasts in the table of verdicts: those whose difference is largest against the width of its interval."""
 
 
 def verdict_words(row: Any) -> str:
@@ -25,10 +27,21 @@ def verdict_words(row: Any) -> str:
     return str(row.verdict or NO_VERDICT)
 
 
-def overall_verdicts(evidence: Evidence) -> list[dict[str, Any]]:
-    """A row per overall contrast that has a difference, the primary claims first."""
+def overall_verdicts(evidence: Evidence) -> tuple[list[dict[str, Any]], int]:
+    """A row per overall contrast that is a primary claim, then the clearest of the others; and how many those leave out."""
     order = strategies(evidence)
-    rows = [row for row in evidence.comparisons if row.class_name in OVERALL and row.difference is not None]
+    every = [row for row in evidence.comparisons if row.class_name in OVERALL and row.difference is not None]
+    clearest = sorted((row for row in every if row.claim != "primary"), key=_clearness, reverse=True)[:CLEAREST]
+    rows = [row for row in every if row.claim == "primary" or row in clearest]
+    return _rows(evidence, rows, order), len(every) - len(rows)
+
+
+def _clearness(row: Any) -> float:
+    """How many times its interval's width the difference is; without an interval it comes last."""
+    return abs(row.difference) / max(row.high - row.low, 1e-12) if None not in (row.low, row.high) else -1.0
+
+
+def _rows(evidence: Evidence, rows: list[Any], order: list[str]) -> list[dict[str, Any]]:
     numbers = list(dict.fromkeys((row.metric, row.attribution) for row in rows))
     rows.sort(key=lambda row: (row.claim != "primary", numbers.index((row.metric, row.attribution))))
     several = len({row.family for row in rows}) > 1

@@ -38,10 +38,11 @@ class Strategies(Section):
             }
             for model in ordered_models(evidence)
         ]
-        verdicts = overall_verdicts(evidence)
+        verdicts, more = overall_verdicts(evidence)
         return {
             "rows": rows,
             "verdicts": verdicts,
+            "more_verdicts": more,
             "meanings": meanings(verdicts),
             "claims": _claims(evidence),
             "stamps": [text for texts in evidence.stamps().values() for text in texts],

@@ -13,6 +13,8 @@ from ._gates import gate_table
 from ._reading import strategies, title
 
 MAIN = 3
+SPELT_OUT = 6
+"""Numbers that are named one by one; of more, the first and the last."""
 
 
 class Summary(Section):
@@ -134,7 +136,8 @@ def _cannot(evidence: Evidence) -> list[str]:
     sentences = []
     bare = list(dict.fromkeys(title(row.metric) for row in evidence.comparisons if row.verdict and row.margin is None))
     if bare:
-        sentences.append(f"That two strategies are equivalent in {', '.join(bare)}: audit.yaml declares no margin for it.")
+        what = ", ".join(bare) if len(bare) <= SPELT_OUT else f"any of {len(bare)} numbers, from {bare[0]} to {bare[-1]}"
+        sentences.append(f"That two strategies are equivalent in {what}: audit.yaml declares no margin for it.")
     if missing:
         sentences.append(
             f"Anything about {figure(missing)} of {figure(len(evidence.comparisons))} contrasts that could not be estimated; each says why in its place."
