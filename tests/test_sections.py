@@ -180,8 +180,12 @@ def test_the_three_main_findings_are_the_strongest_of_three_metrics(evidence: Ev
 
 def test_no_equivalence_is_claimed_without_a_margin(evidence: Evidence) -> None:
     assert "equivalent in Average precision" not in text(summary.Summary, replace(evidence, comparisons=()))
-    said = text(summary.Summary, evidence)
-    (sentence,) = re.findall(r"That two strategies are equivalent in [^:]+: audit.yaml declares no margin for it", said)
+    pattern = r"That two strategies are equivalent in [^:]+: audit.yaml declares no margin for it"
+    (many,) = re.findall(pattern, text(summary.Summary, evidence))
+    bare = {row.metric for row in evidence.comparisons if row.verdict and row.margin is None}
+    assert 6 < int(re.findall(r"any of (\d+) numbers", many)[0]) <= len(bare)
+    few = replace(evidence, comparisons=tuple(row for row in evidence.comparisons if row.analysis == "performance"))
+    (sentence,) = re.findall(pattern, text(summary.Summary, few))
     assert "Average precision" in sentence
     assert "AUROC" not in sentence
     for row in evidence.comparisons:
@@ -213,9 +217,13 @@ def test_every_verdict_that_occurs_is_explained_in_one_sentence(evidence: Eviden
 
 def test_verdicts_stand_beside_their_margin_p_value_and_joint_interval_the_primary_ones_first(evidence: Evidence) -> None:
     said = text(strategies.Strategies, evidence)
-    for row in evidence.comparisons:
-        if row.class_name == "(macro)" and row.joint_low is not None and row.difference is not None:
-            assert f"{signed(row.difference)} ({signed(row.joint_low)} to {signed(row.joint_high or 0.0)})" in said
+    overall = [row for row in evidence.comparisons if row.class_name in ("(macro)", "(image)") and row.difference is not None]
+    others = [abs(row.difference or 0) / ((row.high or 0) - (row.low or 0)) for row in overall if row.claim != "primary"]
+    for row in overall:
+        joint = f"{signed(row.difference or 0)} ({signed(row.joint_low or 0)} to {signed(row.joint_high or 0)})"
+        clear = abs(row.difference or 0) / ((row.high or 0) - (row.low or 0)) >= sorted(others)[-20]
+        assert (joint in said) or not (row.claim == "primary" or clear)
+    assert f"{len(others) - 20} more stand in the sections" in said
     assert said.index("primary", said.index("Smallest margin")) < said.index("exploratory", said.index("Smallest margin"))
     assert "wbce: " in text(discrimination.Discrimination, evidence)
 
