@@ -16,6 +16,7 @@ import numpy as np
 
 from .metric import Metric
 from .statistics.rows import IMAGE, MACRO, Comparison, Summary
+from .wording import spoken
 
 MAX_QUARANTINE = 0.005
 Networks = Mapping[tuple[str, str], int]
@@ -190,7 +191,7 @@ def _result(row: Comparison, networks: Networks, metrics: Mapping[str, Metric]) 
 
 def _opening(row: Comparison, networks: Networks) -> str:
     """Who, in what, and the verdict."""
-    sides, what = _sides(row, networks), f"{_with(_spoken(row.metric), row.attribution)}, {WHERE[row.class_name]}"
+    sides, what = _sides(row, networks), f"{_with(spoken(row.metric), row.attribution)}, {WHERE[row.class_name]}"
     if row.low is None or row.high is None:
         return f"No interval can be given for {what}"
     margin = rounded(row.margin or 0)
@@ -257,7 +258,7 @@ def _not_contrasted(headline: Iterable[Comparison]) -> list[Finding]:
     found: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
     for row in headline:
         if row.missing is not None:
-            found[row.strategy, row.reference, row.missing].append(_with(_spoken(row.metric), row.attribution))
+            found[row.strategy, row.reference, row.missing].append(_with(spoken(row.metric), row.attribution))
     return [
         Finding("note", f"{mine} and {reference} could not be contrasted in {_list(measures)}: {why}.", strategy=mine)
         for (mine, reference, why), measures in found.items()
@@ -308,7 +309,7 @@ def _not_estimable(summaries: Iterable[Summary]) -> list[Finding]:
     for row in summaries:
         if row.missing is not None and not row.class_name.startswith("(") and not row.metric.endswith("_chance"):
             key = row.class_name, row.missing
-            metrics[key][_with(_spoken(row.metric), row.attribution)] = None
+            metrics[key][_with(spoken(row.metric), row.attribution)] = None
             cases[key] = max(cases.get(key, 0), row.n)
     together: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for (name, reason), measures in metrics.items():
@@ -335,12 +336,8 @@ def _direction(value: float) -> str:
     return f"{rounded(abs(value))} {'higher' if value > 0 else 'lower'}" if value else "0"
 
 
-def _spoken(metric: str) -> str:
-    return metric.replace("_", " ")
-
-
 def _with(what: str, attribution: str | None) -> str:
-    return f"{what} with {attribution}" if attribution else what
+    return f"{what} with {spoken(attribution)}" if attribution else what
 
 
 def _clause(text: str) -> str:

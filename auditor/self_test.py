@@ -270,5 +270,5 @@ def _contrast() -> Iterator[Check]:
 
     yield Check(
         "alignment", "a difference with its interval: paired by case, clustered by patient", find,
-        (mean, mean - half, mean + half, 3, 2),
+        (mean, max(mean - half, -1.0), min(mean + half, 1.0), 3, 2),
     )  # fmt: skip

@@ -5,6 +5,40 @@ from __future__ import annotations
 import math
 import unicodedata
 
+SPELT = {
+    "auroc": "AUROC",
+    "iobb": "IoBB",
+    "ior": "IoR",
+    "iou": "IoU",
+    "cbl": "CBL",
+    "cbl excess": "CBL excess",
+    "disjoint lift": "Log lift of disjoint concepts",
+    "disjoint excess": "Excess of disjoint concepts",
+    "disjoint others": "In other patients' boxes",
+    "disjoint excess per channel": "Excess per active channel",
+    "unique lift": "Log lift of unique concepts",
+    "unique excess": "Excess of unique concepts",
+    "unique others": "In other patients' boxes",
+    "unique excess per channel": "Excess per active channel",
+    "published detectors by chance": "Published rule, by chance",
+    "published detectors": "Detectors by the published rule",
+    "controlled detectors by chance": "Controlled, by chance",
+    "kappa loc": "κ localisation",
+    "kappa auc": "κ of pixel AUC",
+    "kappa pointing": "κ of the pointing game",
+    "pixel auc": "Pixel AUC",
+    "ece": "ECE",
+    "ece by chance": "ECE by chance",
+    "usual place": "Evidence at the usual place",
+    "abstained": "Abstained maps",
+    "ap": "AP",
+    "cam": "CAM",
+    "gradcam": "Grad-CAM",
+    "brier": "Brier score",
+    "probability": "Mean predicted probability",
+}
+"""Names of metrics, attributions and parts of such names that are not simply spelt with blanks and a capital."""
+
 
 def visible(text: object, keep: str = "\n") -> str:
     r"""Text in NFC with control, direction and other unseen characters spelt out.
@@ -63,6 +97,29 @@ def signed(value: float) -> str:
     ('+0.012', '0.000')
     """
     return ("+" if value > 0 and figure(value).strip("0.") else "") + figure(value)
+
+
+def title(name: str) -> str:
+    """A metric's or attribution's name as a heading.
+
+    >>> title("iobb"), title("average_precision"), title("cam")
+    ('IoBB', 'Average precision', 'CAM')
+    """
+    if (spaced := name.replace("_", " ")) in SPELT:
+        return SPELT[spaced]
+    words = [SPELT.get(word, word) for word in spaced.split()]
+    text = " ".join(words) or name
+    return text if words and words[0] in SPELT.values() else text[:1].upper() + text[1:]
+
+
+def spoken(name: str) -> str:
+    """The same inside a sentence.
+
+    >>> spoken("average_precision"), spoken("auroc"), spoken("kappa_loc")
+    ('average precision', 'AUROC', 'κ localisation')
+    """
+    text = title(name)
+    return text if any(letter.isupper() for letter in text[1:]) else text[:1].lower() + text[1:]
 
 
 def _spelt(letter: str) -> str:

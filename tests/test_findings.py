@@ -44,7 +44,7 @@ def texts(found: list[Finding], kind: str) -> list[str]:
 def test_a_difference_is_said_of_the_two_networks_with_its_numbers_and_its_limits() -> None:
     (result,) = [finding for finding in told(LOWER) if finding.kind == "result"]
     assert result.text == (
-        "The two networks differ in auroc, averaged over the classes: focal is 0.0123 lower than bce (95 % interval 0.0101 to "
+        "The two networks differ in AUROC, averaged over the classes: focal is 0.0123 lower than bce (95 % interval 0.0101 to "
         "0.0145 lower; 314,062 cases of 6,187 patients; higher is better). Primary claim, p = 0.00061 adjusted by Holm."
     )
     assert (result.metric, result.strategy, result.class_name) == ("auroc", "focal", MACRO)
@@ -53,7 +53,7 @@ def test_a_difference_is_said_of_the_two_networks_with_its_numbers_and_its_limit
 def test_an_inconclusive_contrast_is_not_said_to_show_anything_but_what_it_could_have_shown() -> None:
     (text,) = texts(told(UNCLEAR), "result")
     assert text == (
-        "The two networks cannot be told apart in auroc, averaged over the classes: focal is 0.002 higher than bce "
+        "The two networks cannot be told apart in AUROC, averaged over the classes: focal is 0.002 higher than bce "
         "(95 % interval from 0.011 lower to 0.015 higher; 314,062 cases of 6,187 patients). Primary claim, p = 0.8 adjusted by Holm. "
         "This does not show that they are the same: the smallest margin these data could support is 0.019, the margin is 0.01."
     )
@@ -64,7 +64,7 @@ def test_an_inconclusive_contrast_is_not_said_to_show_anything_but_what_it_could
 def test_equivalence_is_claimed_within_its_margin_and_marked_when_it_was_not_the_question() -> None:
     (text,) = texts(told(ALIKE), "result")
     assert text == (
-        "The two networks are equivalent within the margin of 0.01 in auroc, averaged over the classes: focal is 0.002 higher than "
+        "The two networks are equivalent within the margin of 0.01 in AUROC, averaged over the classes: focal is 0.002 higher than "
         "bce (95 % interval from 0.001 lower to 0.005 higher; 314,062 cases of 6,187 patients). "
         "Exploratory, p = 0.8 adjusted by Benjamini and Hochberg."
     )
@@ -74,7 +74,7 @@ def test_a_difference_can_be_there_and_not_matter() -> None:
     small = replace(LOWER, difference=-0.003, low=-0.004, high=-0.002, verdict="different but negligible")
     (text,) = texts(told(small), "result")
     assert text.startswith(
-        "The two networks differ in auroc, averaged over the classes, but by less than the margin of 0.01: focal is 0.003 lower"
+        "The two networks differ in AUROC, averaged over the classes, but by less than the margin of 0.01: focal is 0.003 lower"
     )
 
 
@@ -88,7 +88,7 @@ def test_no_result_claims_equivalence_without_a_verdict_or_speaks_of_strategies(
 def test_strategies_are_spoken_of_when_both_sides_were_trained_several_times() -> None:
     models = [{"id": f"{s}-{n}", "strategy": s} for s in ("bce", "focal") for n in range(3)]
     found = told(replace(LOWER, about="strategies"), models=tuple(models))
-    assert texts(found, "result")[0].startswith("The strategies focal (3 networks) and bce (3) differ in auroc")
+    assert texts(found, "result")[0].startswith("The strategies focal (3 networks) and bce (3) differ in AUROC")
     assert texts(found, "note") == [
         "The intervals cover other patients and other seeds. 5 or more networks per strategy would make them narrower."
     ]
@@ -104,7 +104,7 @@ def test_few_patients_get_no_verdict_and_the_reason() -> None:
     few = replace(LOWER, verdict=None, claim=None, p=None, p_adjusted=None, smallest_margin=None)
     (text,) = texts(told(replace(few, note="fewer than 20 positive patients: interval not reliable")), "result")
     assert text == (
-        "No verdict on auroc, averaged over the classes: focal is 0.0123 lower than bce (95 % interval 0.0101 to 0.0145 lower; "
+        "No verdict on AUROC, averaged over the classes: focal is 0.0123 lower than bce (95 % interval 0.0101 to 0.0145 lower; "
         "314,062 cases of 6,187 patients). Note: fewer than 20 positive patients: interval not reliable."
     )
 
@@ -118,7 +118,7 @@ def test_maps_and_whole_images_are_named_and_a_neutral_metric_has_no_better_side
     row = replace(LOWER, metric="map_mass", attribution="grad_cam", class_name=IMAGE, difference=1.5, low=1.0, high=1234.0)
     (text,) = texts(told(row), "result")
     assert text.startswith(
-        "The two networks differ in map mass with grad_cam, over whole images: focal is 1.5 higher than bce "
+        "The two networks differ in map mass with Grad CAM, over whole images: focal is 1.5 higher than bce "
         "(95 % interval 1 to 1,230 higher;"
     )
     assert "better" not in text
@@ -126,7 +126,7 @@ def test_maps_and_whole_images_are_named_and_a_neutral_metric_has_no_better_side
 
 def test_several_networks_on_one_side_only_are_counted_and_stay_networks() -> None:
     found = told(LOWER, models=(*MODELS, {"id": "bce-1", "strategy": "bce"}))
-    assert texts(found, "result")[0].startswith("The 1 network of focal and the 2 of bce differ in auroc")
+    assert texts(found, "result")[0].startswith("The 1 network of focal and the 2 of bce differ in AUROC")
 
 
 def test_one_network_per_strategy_is_said_once_and_names_who_when_only_some_have_one() -> None:
@@ -149,14 +149,14 @@ def test_what_a_comparison_notes_is_passed_on() -> None:
 
 def test_a_difference_without_an_interval_says_so() -> None:
     (text,) = texts(told(replace(LOWER, low=None, high=None)), "result")
-    assert text.startswith("No interval can be given for auroc, averaged over the classes: focal is 0.0123 lower than bce")
+    assert text.startswith("No interval can be given for AUROC, averaged over the classes: focal is 0.0123 lower than bce")
 
 
 def test_a_comparison_that_could_not_be_made_is_a_note_with_its_reason() -> None:
     row = replace(LOWER, difference=None, low=None, high=None, missing="no case measured")
     found = told(row, replace(row, metric="map_mass", attribution="cam"))
     assert texts(found, "result") == []
-    assert texts(found, "note")[0] == "focal and bce could not be contrasted in auroc and map mass with cam: no case measured."
+    assert texts(found, "note")[0] == "focal and bce could not be contrasted in AUROC and map mass with CAM: no case measured."
 
 
 def test_different_architectures_are_pointed_out_once() -> None:
@@ -178,7 +178,7 @@ def test_failures_come_first_and_say_what_failed_where() -> None:
     )
     found = told(LOWER, gaps=gaps)
     assert [finding.kind for finding in found][:2] == ["alarm", "result"]
-    assert texts(found, "alarm") == ["The analysis overlap with grad_cam failed for bce-0 and focal-0: ValueError: no map."]
+    assert texts(found, "alarm") == ["The analysis overlap with Grad CAM failed for bce-0 and focal-0: ValueError: no map."]
     assert "The analysis dissection was not run for focal-0: only scores are known." in texts(found, "note")
     assert not any("no box" in finding.text for finding in found)
 
@@ -213,7 +213,7 @@ def test_classes_that_cannot_be_estimated_are_listed_with_their_cases() -> None:
     found = told(summaries=(*summaries, row("auroc", "Nodule", None, 400), row("auroc", MACRO, none, 0)))
     (text,) = texts(found, "note")
     assert text == (
-        "No auroc or average precision for Hernia (n = 400) and Mass (n = 400): not estimable (0 positives); "
+        "No AUROC or average precision for Hernia (n = 400) and Mass (n = 400): not estimable (0 positives); "
         "left out of the mean over the classes."
     )
 
@@ -287,7 +287,9 @@ def shortcut(*networks: tuple[float, float, int]) -> list[str]:
 
 def test_a_finding_that_is_known_but_looked_for_elsewhere_is_named_first() -> None:
     (text,) = shortcut((0.97, 0.0, 50), (0.99, 0.02, 50))
-    assert text.startswith("All 2 networks tell Nodule apart (AUROC 0.97 to 0.99), but the peak of their map (gradcam) lies in")
+    assert text.startswith(
+        "All 2 networks tell Nodule apart (AUROC 0.97 to 0.99), but the peak of their map (Grad-CAM) lies in"
+    )
     assert text.endswith("only 0 % to 2 % of 50 boxed cases. They may go by something other than the finding.")
     assert shortcut((0.97, 0.0, 50), (0.99, 0.02, 50), (0.9, 0.9, 50))[0].startswith("2 of 3 networks")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor import Evidence
 from auditor.drawing import figure
+from auditor.wording import title as title
 
 if TYPE_CHECKING:
     from auditor.statistics.rows import Summary
@@ -18,56 +19,11 @@ WHOLES = {
 }  # fmt: skip
 OVER_CLASSES = ("(macro)", "(head)", "(medium)", "(tail)")
 """Pseudo classes whose n counts classes."""
-SPELT = {
-    "auroc": "AUROC",
-    "iobb": "IoBB",
-    "ior": "IoR",
-    "iou": "IoU",
-    "cbl": "CBL",
-    "cbl excess": "CBL excess",
-    "disjoint lift": "Log lift of disjoint concepts",
-    "disjoint excess": "Excess of disjoint concepts",
-    "disjoint others": "In other patients' boxes",
-    "disjoint excess per channel": "Excess per active channel",
-    "unique lift": "Log lift of unique concepts",
-    "unique excess": "Excess of unique concepts",
-    "unique others": "In other patients' boxes",
-    "unique excess per channel": "Excess per active channel",
-    "published detectors by chance": "Published rule, by chance",
-    "published detectors": "Detectors by the published rule",
-    "controlled detectors by chance": "Controlled, by chance",
-    "kappa loc": "κ localisation",
-    "kappa auc": "κ of pixel AUC",
-    "kappa pointing": "κ of the pointing game",
-    "pixel auc": "Pixel AUC",
-    "ece": "ECE",
-    "ece by chance": "ECE by chance",
-    "usual place": "Evidence at the usual place",
-    "abstained": "Abstained maps",
-    "ap": "AP",
-    "cam": "CAM",
-    "gradcam": "Grad-CAM",
-    "brier": "Brier score",
-    "probability": "Mean predicted probability",
-}
 COUNTED = ("channels", "units")
 """Units of metrics that are whole numbers."""
 BLIND = "(blind)"
 """The strategy of rows that belong to no network: maps that never saw the image."""
 CONCEPTS = ("concept", "dissect", "channel", "unit", "active", "detector")
-
-
-def title(name: str) -> str:
-    """A metric's or attribution's name as a heading.
-
-    >>> title("iobb"), title("average_precision"), title("cam")
-    ('IoBB', 'Average precision', 'CAM')
-    """
-    if (spaced := name.replace("_", " ")) in SPELT:
-        return SPELT[spaced]
-    words = [SPELT.get(word, word) for word in spaced.split()]
-    text = " ".join(words) or name
-    return text if words and words[0] in SPELT.values() else text[:1].upper() + text[1:]
 
 
 def class_title(name: str) -> str:
