@@ -110,16 +110,16 @@ def _write_csv(path: Path, table: Table) -> None:
         writer.writerow(table.columns)
         for block in table.blocks:
             columns = [
-                [_cell(value) for value in column] if kind is str else column
+                [safe_cell(value) for value in column] if kind is str else column
                 for kind, column in zip(table.columns.values(), block, strict=True)
             ]
             writer.writerows(zip(*columns, strict=True))
 
 
-def _cell(value: object) -> str:
+def safe_cell(value: object) -> str:
     """Text that stays text: a quote before anything a spreadsheet might compute.
 
-    >>> _cell("=1+1"), _cell("-0.5 units"), _cell("Mass")
+    >>> safe_cell("=1+1"), safe_cell("-0.5 units"), safe_cell("Mass")
     ("'=1+1", "'-0.5 units", 'Mass')
     """
     text = "" if value is None else str(value)

@@ -130,7 +130,7 @@ def _astray(name: str, attribution: str | None, found: Sequence[tuple[float, flo
     which = "All" if len(found) == networks else f"{len(found)} of"
     return (
         f"{which} {networks} networks tell {name} apart (AUROC {rounded(low)} to {rounded(high)}), but the peak of their map"
-        f"{f' ({attribution})' if attribution else ''} lies in the reference box in only {rounded(100 * least)} % to {rounded(100 * most)} % of"
+        f"{f' ({spoken(attribution)})' if attribution else ''} lies in the reference box in only {rounded(100 * least)} % to {rounded(100 * most)} % of"
         f" {max(f[2] for f in found):,} boxed cases. They may go by something other than the finding."
     )
 

@@ -41,7 +41,7 @@ def describe(plan: MinePlan, device: str) -> str:
     """`auditor plan mine.yaml`, as lines for a person; reads up to two images and runs one batch through the network."""
     from ..estimate import spoken
     from ..plan import listed_samples
-    from .mine import opened, planned
+    from .opening import opened, planned
 
     config, model = plan.config, planned(plan)
     (_, asked), (_, pool) = (

@@ -65,7 +65,7 @@ class _OfQuery:
 
     def __init__(self, kernel: Similar, eta: float = 1.0) -> None:
         self.kernel, self.eta, self.columns = kernel, eta, kernel.query
-        self.so_far = torch.zeros(kernel.query, dtype=torch.float64, device=kernel.device)
+        self.so_far = torch.zeros((), device=kernel.device)
 
     def _near(self, row: int) -> Tensor:
         return self.kernel.to_query(torch.tensor([row], device=self.kernel.device))[0]
@@ -76,7 +76,7 @@ class FLQMI(_OfQuery):
 
     def gains(self, rows: Tensor) -> Tensor:
         near = self.kernel.to_query(rows)
-        return (near - self.so_far).clamp(min=0).sum(1) + self.eta * near.amax(1)
+        return (near - self.so_far).clamp_(min=0).sum(1, dtype=torch.float64) + self.eta * near.amax(1)
 
     def add(self, row: int) -> None:
         self.so_far = torch.maximum(self.so_far, self._near(row))
@@ -86,7 +86,7 @@ class GCMI(_OfQuery):
     """Graph cut: the sum of all similarities to the query. Pure retrieval; eta changes nothing, and neither does what is chosen."""
 
     def gains(self, rows: Tensor) -> Tensor:
-        return self.kernel.to_query(rows).sum(1)
+        return self.kernel.to_query(rows).sum(1, dtype=torch.float64)
 
     def add(self, row: int) -> None:
         """Nothing to remember: the gains do not depend on what is chosen."""
@@ -96,11 +96,11 @@ class COM(_OfQuery):
     """Concave over modular, with log(1 + x): each query image is worth less the more it has been matched."""
 
     def gains(self, rows: Tensor) -> Tensor:
-        near = self.kernel.to_query(rows)
+        near = self.kernel.to_query(rows).double()
         return self.eta * near.sum(1).log1p() + ((self.so_far + near).log1p() - self.so_far.log1p()).sum(1)
 
     def add(self, row: int) -> None:
-        self.so_far = self.so_far + self._near(row)
+        self.so_far = self.so_far + self._near(row).double()
 
 
 class FL1MI:
@@ -117,7 +117,7 @@ class FL1MI:
 
     def gains(self, rows: Tensor) -> Tensor:
         near = self.kernel.to_pool(rows, self.represented)
-        return (torch.maximum(self.so_far, near).minimum(self.cap) - self.so_far.minimum(self.cap)).sum(1)
+        return (torch.maximum(self.so_far, near).minimum(self.cap) - self.so_far.minimum(self.cap)).sum(1, dtype=torch.float64)
 
     def add(self, row: int) -> None:
         near = self.kernel.to_pool(torch.tensor([row], device=self.kernel.device), self.represented)[0]
@@ -135,9 +135,9 @@ class LogDetMI:
     def __init__(self, kernel: Similar, eta: float = 1.0) -> None:
         self.kernel, self.columns = kernel, 1
         ridge = torch.eye(kernel.query, dtype=torch.float64, device=kernel.device)
-        factor = torch.linalg.cholesky(kernel.of_query() + ridge)
+        factor = torch.linalg.cholesky(kernel.of_query().double() + ridge)
         every = torch.arange(kernel.pool, device=kernel.device)
-        told = [eta * kernel.to_query(part).T for part in parts(every, REPRESENTED)]
+        told = [eta * kernel.to_query(part).double().T for part in parts(every, REPRESENTED)]
         self.told = torch.cat([torch.linalg.solve_triangular(factor, part, upper=False) for part in told], 1)
         self.alone = kernel.to_itself() + 1
         self.given = self.alone - self.told.square().sum(0)
@@ -148,7 +148,7 @@ class LogDetMI:
 
     def add(self, row: int) -> None:
         every = torch.arange(self.kernel.pool, device=self.kernel.device)
-        like = torch.cat([self.kernel.to_pool(every[row : row + 1], part)[0] for part in parts(every, REPRESENTED)])
+        like = torch.cat([self.kernel.to_pool(every[row : row + 1], part)[0] for part in parts(every, REPRESENTED)]).double()
         like[row] += 1
         self.alone = self.alone - self._factor[0].append(row, like, self.alone[row])
         self.given = self.given - self._factor[1].append(row, like - self.told[:, row] @ self.told, self.given[row])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -25,27 +24,22 @@ class Pick(NamedTuple):
     gain: float
 
 
-def maximise(function: Function, candidates: Tensor, budget: int, notify: Callable[[], None] | None = None) -> list[Pick]:
+def maximise(function: Function, candidates: Tensor, budget: int) -> list[Pick]:
     """Up to `budget` of the candidates (numbers of pool images, ascending), in the order they are chosen.
 
     Where the function is submodular a gain from an earlier round bounds the gain now, so that only candidates whose bound reaches the best
     gain are looked at again (Minoux, 1978): the same choice as looking at all of them.
     """
     bounds = gains_of(function, candidates)
-    fresh = torch.ones(len(candidates), dtype=torch.bool, device=candidates.device)
     picks: list[Pick] = []
     for _ in range(min(budget, len(candidates))):
-        place = _best(function, candidates, bounds, fresh)
+        place = _best(function, candidates, bounds) if picks and function.submodular else _first_of_the_best(bounds)
         picks.append(Pick(int(candidates[place]), float(bounds[place])))
         function.add(picks[-1].row)
         bounds[place] = -torch.inf
-        fresh = torch.zeros_like(fresh)
         if not function.submodular:
             left = torch.isfinite(bounds)
             bounds[left] = gains_of(function, candidates[left])
-            fresh = torch.ones_like(fresh)
-        if notify:
-            notify()
     return picks
 
 
@@ -55,16 +49,25 @@ def gains_of(function: Function, rows: Tensor) -> Tensor:
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64, device=rows.device)
 
 
-def _best(function: Function, candidates: Tensor, bounds: Tensor, fresh: Tensor) -> int:
+def _best(function: Function, candidates: Tensor, bounds: Tensor) -> int:
     """The place of the first candidate with the largest gain; refreshes bounds until no stale one could be as large."""
+    fresh = torch.zeros(len(bounds), dtype=torch.bool, device=bounds.device)
+    again = bounds.topk(min(FIRST_LOOK, len(bounds))).indices
+    again = again[torch.isfinite(bounds[again])]
     width = FIRST_LOOK
-    while True:
-        best = torch.where(fresh, bounds, -torch.inf).max()
-        enough = best - TIE * best.abs().clamp(min=TIE)
-        stale = torch.nonzero(~fresh & (bounds > enough))[:, 0]
-        if not len(stale):
-            return int(torch.nonzero(fresh & (bounds >= enough))[0])
-        again = stale[bounds[stale].topk(min(width, len(stale))).indices].sort().values
-        bounds[again] = gains_of(function, candidates[again])
-        fresh[again] = True
+    while len(again):
+        gains = gains_of(function, candidates[again])
+        bounds[again], fresh[again] = gains, True
+        stale = torch.nonzero((bounds >= _enough(bounds[fresh].max())) & ~fresh)[:, 0]
         width *= 2
+        again = stale[bounds[stale].topk(min(width, len(stale))).indices]
+    return _first_of_the_best(bounds)
+
+
+def _first_of_the_best(bounds: Tensor) -> int:
+    return int(torch.nonzero(bounds >= _enough(bounds.max()))[0])
+
+
+def _enough(best: Tensor) -> Tensor:
+    """The least gain that is as good as the best."""
+    return best - TIE * best.abs().clamp(min=TIE)

@@ -15,12 +15,11 @@ import torch
 
 from .. import __version__
 from ..dataset import Dataset, Sample
-from ..errors import AuditError, ConfigError, DatasetError, ExitCode, ModelRefused, Unreadable
+from ..errors import DatasetError, ExitCode, ModelRefused
 from ..identity import digest, identity
 from ..ledger import locked
 from ..log import written_down
-from ..pixels import read_prepared
-from ..plan import PlannedModel, check_samples, listed_samples, plan_model
+from ..plan import check_samples, listed_samples
 from ..problems import Problems
 from ..progress import Progress, Silence
 from ..trained import met
@@ -28,6 +27,7 @@ from . import written
 from .choose import Selection, Wish, choose
 from .config import BASELINES, MinePlan
 from .embed import Embedded, Embedder, embed
+from .opening import needs_gradient, opened, planned
 from .query import Head, Seen, Target, target
 
 log = logging.getLogger("auditor")
@@ -238,48 +238,6 @@ class _Session:
     def _say(self, message: str) -> None:
         log.info("%s", message)
         self.result.messages.append(message)
-
-
-def needs_gradient(function: str) -> bool:
-    """Whether a function looks at gradients, if the kernel is not of features."""
-    return function not in BASELINES or function == "badge"
-
-
-def planned(plan: MinePlan) -> PlannedModel:
-    """The network with its outputs in the order of the classes; raises with the line that names it where they do not fit."""
-    try:
-        code = plan.registry.code_digest("models", plan.loader.name)
-        model = plan_model(plan.loader, plan.place, code, plan.classes, set())
-    except AuditError as error:
-        raise type(error)(f"{plan.place}: {error}") from error
-    if plan.audited is not None and model.digest != plan.audited.digest:
-        raise ConfigError(f"{plan.place}: the weights are not those that were audited; run the audit again")
-    return model
-
-
-def opened(plan: MinePlan, model: PlannedModel, samples: Sequence[Sample], device: str) -> Embedder:
-    """The network, tried on two readable images; raises ModelRefused with the line that names it."""
-    lens = plan.loader.preprocessing
-    stored: list[npt.NDArray[np.uint16]] = []
-    for sample in samples:
-        try:
-            stored.append(read_prepared(plan.query, sample, lens)[0])
-        except Unreadable:
-            continue
-        if len(stored) == 2:
-            break
-    if not stored:
-        raise DatasetError(f"{plan.config.place('query')}: no image can be read")
-    depth = max(len(pixels) for pixels in stored)
-    images = np.stack([pixels if len(pixels) == depth else np.repeat(pixels, depth, 0) for pixels in stored])
-    try:
-        embedder = Embedder(plan.loader.load(), lens, plan.config.batch, device)
-        embedder.prepare(images, model.declared, model.layers.attribution)
-    except AuditError as error:
-        raise type(error)(f"{plan.place}: {error}") from error
-    except Exception as error:  # a model plugin is a stranger's code
-        raise ModelRefused(f"{plan.place}: the model cannot be loaded: {type(error).__name__}: {error}") from error
-    return embedder
 
 
 def _listed(dataset: Dataset, place: str) -> list[Sample]:

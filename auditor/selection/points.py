@@ -64,7 +64,10 @@ def similarity(some: Points, others: Points) -> Tensor:
 
 
 class Kernel:
-    """How alike the images of a pool are to those of a query and to each other, row by row as it is asked for."""
+    """How alike the images of a pool are to those of a query and to each other, row by row as it is asked for.
+
+    Similarities come in the precision of the points; what is added up of them is added in float64.
+    """
 
     def __init__(self, pool: Points, query: Points) -> None:
         self._pool, self._query = pool, query
@@ -73,20 +76,20 @@ class Kernel:
         self._kept: Tensor | None = None
 
     def to_query(self, rows: Tensor) -> Tensor:
-        """Similarity of these pool images to the query [m, q], float64."""
+        """Similarity of these pool images to the query [m, q]."""
         if self._kept is None and self.pool * self.query <= KEPT:
             self._kept = self._query.factors[0].new_empty((self.pool, self.query))
             for number, part in enumerate(self._pool.parts(BLOCK)):
                 self._kept[number * BLOCK : number * BLOCK + len(part)] = similarity(part, self._query)
-        return (similarity(self._pool.at(rows), self._query) if self._kept is None else self._kept[rows]).double()
+        return similarity(self._pool.at(rows), self._query) if self._kept is None else self._kept[rows]
 
     def to_pool(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Similarity of these pool images to those [m, l], float64."""
-        return similarity(self._pool.at(rows), self._pool.at(columns)).double()
+        """Similarity of these pool images to those [m, l]."""
+        return similarity(self._pool.at(rows), self._pool.at(columns))
 
     def of_query(self) -> Tensor:
-        """Similarity of the query images to each other [q, q], float64."""
-        return similarity(self._query, self._query).double()
+        """Similarity of the query images to each other [q, q]."""
+        return similarity(self._query, self._query)
 
     def to_itself(self) -> Tensor:
         """Similarity of each pool image to itself [n]: 1, or a half where it has no direction."""

@@ -33,7 +33,7 @@ from ..training.start import fresh
 from . import simulation_page
 from .choose import Wish, choose
 from .embed import Embedder
-from .mine import needs_gradient
+from .opening import needs_gradient
 from .query import Seen, Target, target
 from .sides import PIXELS, Sides, gather
 from .simulation_config import SimulationPlan

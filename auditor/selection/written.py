@@ -16,6 +16,7 @@ import numpy as np
 from .. import __version__
 from ..dataset import Dataset, Sample
 from ..errors import Unreadable
+from ..export import safe_cell
 from ..identity import options
 from ..ledger import publish
 from ..model import Preprocessing
@@ -140,8 +141,6 @@ def as_csv(chosen: Sequence[Row]) -> str:
 
 def _cell(value: object) -> object:
     """As a spreadsheet takes it: nothing for None, six digits of a number, and no text that it would run as a formula."""
-    if value is None:
-        return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" else value
+    return value if isinstance(value, int) else safe_cell(value)

@@ -44,7 +44,7 @@ def test_choosing_costs_a_small_share_of_the_embeddings(benchmark: Any, function
     share, mine = benchmark.pedantic(compare, rounds=1)
     memory = f"{mine['more_mib']:.0f} MiB beside the features, {mine['stated_mib']:.0f} stated"
     said(f"{function}: 400 of {NIH:,} / their ResNet-18 embeddings = {share:.4f}; {memory}")
-    assert share <= 0.02
+    assert share <= (0.005 if function == "flqmi" else 0.05)
     assert mine["more_mib"] <= mine["stated_mib"]
 
 
@@ -54,10 +54,9 @@ def test_flqmi_is_no_slower_than_submodlib(benchmark: Any) -> None:
     def compare() -> tuple[float, float]:
         pairs = [(measured("ours", BOTH_HOLD), measured("submodlib", BOTH_HOLD)) for _ in range(ROUNDS)]
         assert all(len(set(mine["chosen"]) & set(theirs["chosen"])) >= 396 for mine, theirs in pairs)
-        return statistics.median(mine["cpu"] / theirs["cpu"] for mine, theirs in pairs), pairs[0][1]["more_mib"] / pairs[0][0][
-            "more_mib"
-        ]
+        times, memories = ([mine[key] / theirs[key] for mine, theirs in pairs] for key in ("cpu", "more_mib"))
+        return statistics.median(times), statistics.median(memories)
 
     ratio, memory = benchmark.pedantic(compare, rounds=1)
-    said(f"FLQMI, 400 of {BOTH_HOLD:,}: ours / submodlib-py = {ratio:.2f} in CPU time; it takes {memory:.1f} times the memory")
+    said(f"FLQMI, 400 of {BOTH_HOLD:,}: ours / submodlib-py = {ratio:.2f} in CPU time; {memory:.2f} in memory")
     assert ratio <= 1.0
