@@ -34,6 +34,8 @@ class Metric:
     the negatives does not; `against` names the per-case metric that says whether a case is measured (0), chooses the threshold (1)
     or does both (2).
 
+    `pitfall` says in a sentence how the number misleads; it stands on the metric's card in the report.
+
     With `repeats` a metric is another one, measured under a changed assumption that `assuming` puts in words. It is shown beside
     that one and gets no verdict of its own.
     From `shift` to `standardised_asymmetry` they say how the values of `of` on the audited images differ from those on the training images
@@ -60,6 +62,7 @@ class Metric:
     repeats: str = ""
     assuming: str = ""
     undefined: str = "undefined"
+    pitfall: str = ""
 
     @property
     def per_case(self) -> bool:

@@ -388,3 +388,11 @@ def test_a_gap_without_class_is_about_all_classes(evidence: Evidence) -> None:
     gap = Gap("bce-0", "dissection", None, None, "only scores are known", 0)
     said = text(gaps.Gaps, replace(evidence, gaps=(gap,)))
     assert "Dissection all classes all cases bce-0 only scores are known" in said
+
+
+def test_the_card_of_a_metric_says_how_it_misleads_in_the_metrics_own_words(evidence: Evidence) -> None:
+    said = text(methods.Methods, evidence)
+    warned = [str(metric["pitfall"]) for metric in evidence.metrics.values() if metric["pitfall"]]
+    assert len(warned) > 10
+    assert all(pitfall in said for pitfall in warned)
+    assert "Only the brightest place counts" in said

@@ -60,6 +60,7 @@ class Alignment(Analysis):
             "kappa_loc", "How much better the map agrees with this patient's box than with the boxes of other patients with the same "
             "finding (CBL): 0 knows no more than where this finding usually sits, 1 is ideal.",
             "higher", None, 1, chance="0", reference=SHUFFLED, statistic="kappa", of="cbl", against="cbl_elsewhere",
+            pitfall="Boxes are not the pathology, and with NIH boxes a class's interval is about 0.1 to 0.2 wide on each side: read the mean over classes.",
         ),
         Metric(
             "kappa_auc", "The same as kappa_loc for pixel AUC, which only the order of the pixels decides.",
@@ -79,32 +80,39 @@ class Alignment(Analysis):
             "share of the most that it could: 0 is a map that ignores the box, 1 all the strongest evidence inside it. "
             "Where a class usually sits is still in it; kappa_loc takes that out.",
             "higher", None, 1, chance="0", reference=CHANCE, undefined=NO_MAP,
+            pitfall="Zero is a map that ignores the image; a map that always shows where the class usually sits scores above it.",
         ),
         Metric(
             "pixel_auc", "The chance that a pixel inside the box carries more evidence than one outside it; ties count half.",
             "higher", 0, 1, chance="0.5", reference=CHANCE, undefined=NO_MAP,
+            pitfall="Blind to how strong the evidence is: a faint rim around the box counts as much as a bright centre inside it.",
         ),
         Metric(
             "pointing_game", "Whether the map's peak lies in the box; tied peaks count by their share in it, so a map that "
             "points nowhere scores the box's area.",
             "higher", 0, 1, chance="box_share", reference=POINTING, undefined=NO_MAP,
+            pitfall="Only the brightest place counts; a large box is easy to hit.",
         ),
         Metric(
             "iobb", "How much of the box the map fills: its mean over the box. A map bright everywhere scores high for free.",
             "neither", 0, 1, chance="map_mass", reference=PAPER, undefined=NO_MAP,
+            pitfall="A map that is bright everywhere scores high for nothing; read it with IoR.",
         ),
         Metric(
             "ior", "How much of the map lies in the box: its sum in the box over its sum. A single bright pixel can score 1.",
             "neither", 0, 1, chance="box_share", reference=PAPER, undefined=NO_MAP,
+            pitfall="A map that is bright in one spot scores high while missing most of the box; read it with IoBB.",
         ),
         Metric(
             "iou", "Overlap of map and box over what either covers.",
             "higher", 0, 1, chance="the same map with boxes of other images", reference="imba-explain, not in its paper",
             undefined=NO_MAP,
+            pitfall="Boxes are larger than most findings, so a perfect map of the finding does not reach 1.",
         ),
         Metric(
             "map_mass", "How bright the map is on average, its brightest place being 1: what IoBB would be for a box anywhere.",
             "neither", 0, 1, chance="none", reference=CHANCE, undefined=NO_MAP,
+            pitfall="Depends on the scaling of the map; it explains IoBB and is no merit.",
         ),
         Metric(
             "box_share", "The share of the image that the box covers: what IoR and the pointing game would be for a map that "

@@ -32,7 +32,8 @@ def _metrics(after: After) -> tuple[Metric, ...]:
     return (
         Metric(
             f"predicted_prevalence{end}", f"The share of images that the network expects to have the finding.{said}",
-            low=0, high=1, chance="observed_prevalence", reference=COX, statistic="predicted", **common,
+            low=0, high=1, chance="observed_prevalence", reference=COX, statistic="predicted",
+            pitfall="Right on average does not mean right for anyone.", **common,
         ),
         Metric(
             f"prevalence_gap{end}", f"Predicted minus observed prevalence: above 0 the network expects the finding too often.{said}",
@@ -46,12 +47,14 @@ def _metrics(after: After) -> tuple[Metric, ...]:
         Metric(
             f"calibration_slope{end}", f"By what the log-odds would have to be multiplied: below 1 the network is too sure of "
             f"itself, above 1 too hesitant.{said}",
-            chance="1", reference=COX, statistic="slope", **common,
+            chance="1", reference=COX, statistic="slope",
+            pitfall="Says nothing about the level: a network can have slope 1 and expect every finding twice too often.", **common,
         ),
         Metric(
             f"ece{end}", f"How far predicted and observed frequency lie apart on average, over 15 bins of equally many images.{said} "
             "It cannot be negative, so even a perfect network shows a little.",
-            "lower", 0, 1, chance=f"ece{end}_by_chance", reference=ECE, statistic="ece", **common,
+            "lower", 0, 1, chance=f"ece{end}_by_chance", reference=ECE, statistic="ece",
+            pitfall="Never below 0 and larger with fewer images; read it against its chance level. Over- and underestimation both add to it.", **common,
         ),
         Metric(
             f"ece{end}_by_chance", f"The ECE that the same predictions would show on average if they were perfectly calibrated.{said}",
@@ -60,7 +63,8 @@ def _metrics(after: After) -> tuple[Metric, ...]:
         Metric(
             f"brier{end}", f"The mean squared distance between the predicted probability and what was found; it mixes calibration "
             f"with discrimination.{said}",
-            "lower", 0, 1, chance="none", reference="Brier, Monthly Weather Review 1950;78:1-3", statistic="brier", **common,
+            "lower", 0, 1, chance="none", reference="Brier, Monthly Weather Review 1950;78:1-3", statistic="brier",
+            pitfall="Small for rare findings whatever the network says; compare only on the same images.", **common,
         ),
     )  # fmt: skip
 

@@ -40,6 +40,7 @@ class Detectors(Analysis):
             "published_detectors", "Units that detect a class by the published rule, IoU above the iou option. Large boxes and anatomy lift "
             "unrelated units over it.",
             "neither", 0, chance="published_detectors_by_chance", unit="units", reference=DISSECTION, statistic="none",
+            pitfall="Large boxes and common anatomy lift units over it that know nothing; read it against its chance level.",
         ),
         Metric(
             "published_detectors_by_chance", "The same count as published_detectors with the boxes permuted between the patients of each class, mean over permutations.",
@@ -49,6 +50,7 @@ class Detectors(Analysis):
             "controlled_detectors", "Units that detect a class by the published rule and overlap their own patients' boxes more than boxes "
             "permuted between patients explain: a network without any detector shows one in at most 5 % of audits.",
             "higher", 0, chance="controlled_detectors_by_chance", unit="units", reference=PERMUTED, statistic="none",
+            pitfall="Grows with the number of patients: a unit that is not found need not be blind.",
         ),
         Metric(
             "controlled_detectors_by_chance", "The same count as controlled_detectors with the boxes permuted, mean over permutations.",

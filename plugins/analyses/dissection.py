@@ -38,7 +38,8 @@ def _against_others(kind: str, of: str, what: str) -> tuple[Metric, ...]:
         Metric(
             f"{kind}_lift", f"The natural logarithm of {what.lower()} in the patient's own boxes over those in the boxes of other patients with the "
             "same finding: 0 is chance, 0.7 twice as many. It does not grow with the width of the layer.",
-            "higher", chance="0", unit="log ratio", statistic="lift", **common,
+            "higher", chance="0", unit="log ratio", statistic="lift",
+            pitfall="A ratio of small counts is unsteady: read it beside the excess, and not where hardly anything is counted.", **common,
         ),
         Metric(
             f"{kind}_excess_per_channel", f"{kind}_excess divided by the number of active channels, so that layers of different "

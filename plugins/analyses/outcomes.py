@@ -55,7 +55,9 @@ class Outcomes(Analysis):
             Metric(
                 "sensitivity", f"The share of images with the finding that the network calls positive, at the threshold that "
                 f"{self.specificity:.0%} of the images without it do not exceed.",
-                chance=f"{1 - self.specificity:.6g}", statistic="sensitivity", **common,
+                chance=f"{1 - self.specificity:.6g}", statistic="sensitivity",
+                pitfall="Compares with the labels as they are. It holds at this one specificity; at another the networks may rank otherwise.",
+                **common,
             ),
             Metric(
                 "specificity", f"The share of images without the finding that the network does not call positive. The threshold was "

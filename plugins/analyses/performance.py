@@ -40,6 +40,7 @@ class Performance(Analysis):
             chance="prevalence",
             reference="Mean predicted probability, arXiv 2204.01729, figure 2.",
             undefined="score not finite",
+            pitfall="Strategies that reweight classes shift it on purpose; it speaks of calibration, not of discrimination.",
         ),
         Metric(
             "auroc",
@@ -52,6 +53,7 @@ class Performance(Analysis):
             statistic="auroc",
             of="logit",
             undefined="score not finite",
+            pitfall="Compares with the labels as they are: noise in them lowers it. It says nothing about calibration or about where the network looks.",
         ),
         Metric(
             "average_precision",
@@ -65,6 +67,7 @@ class Performance(Analysis):
             statistic="average_precision",
             of="logit",
             undefined="score not finite",
+            pitfall="Depends on how common the class is; compare only on the same images, and only against that prevalence.",
         ),
     )
 

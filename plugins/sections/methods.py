@@ -32,28 +32,6 @@ CALIBRATED = (
     "One number per class, on the patients that no recalibration was fitted on; then the plain mean over the classes that have a number. "
     "Intervals treat patients as independent and take the fitted recalibration as given."
 )
-PITFALLS = {
-    "disjoint_lift": "A ratio of small counts is unsteady: read it beside the excess, and not where hardly anything is counted.",
-    "unique_lift": "A ratio of small counts is unsteady: read it beside the excess, and not where hardly anything is counted.",
-    "published_detectors": "Large boxes and common anatomy lift units over it that know nothing; read it against its chance level.",
-    "controlled_detectors": "Grows with the number of patients: a unit that is not found need not be blind.",
-    "ece": "Never below 0 and larger with fewer images; read it against its chance level. Over- and underestimation both add to it.",
-    "calibration_slope": "Says nothing about the level: a network can have slope 1 and expect every finding twice too often.",
-    "brier": "Small for rare findings whatever the network says; compare only on the same images.",
-    "predicted_prevalence": "Right on average does not mean right for anyone.",
-    "sensitivity": "Compares with the labels as they are. It holds at this one specificity; at another the networks may rank otherwise.",
-    "kappa_loc": "Boxes are not the pathology, and with NIH boxes a class's interval is about 0.1 to 0.2 wide on each side: read the mean over classes.",
-    "cbl": "Zero is a map that ignores the image; a map that always shows where the class usually sits scores above it.",
-    "pixel_auc": "Blind to how strong the evidence is: a faint rim around the box counts as much as a bright centre inside it.",
-    "map_mass": "Depends on the scaling of the map; it explains IoBB and is no merit.",
-    "iobb": "A map that is bright everywhere scores high for nothing; read it with IoR.",
-    "ior": "A map that is bright in one spot scores high while missing most of the box; read it with IoBB.",
-    "iou": "Boxes are larger than most findings, so a perfect map of the finding does not reach 1.",
-    "pointing": "Only the brightest place counts; a large box is easy to hit.",
-    "probability": "Strategies that reweight classes shift it on purpose; it speaks of calibration, not of discrimination.",
-    "auroc": "Compares with the labels as they are: noise in them lowers it. It says nothing about calibration or about where the network looks.",
-    "average_precision": "Depends on how common the class is; compare only on the same images, and only against that prevalence.",
-}
 WHERE = (
     "Only images with the finding and a box count: nothing is said about maps on other images. It depends on the layer and its "
     "resolution, and compares only between networks read at layers of one size."
@@ -91,7 +69,7 @@ def _card(name: str, metric: Mapping[str, Any], where: str, n: int) -> dict[str,
     better = {"higher": "higher is better", "lower": "lower is better"}.get(
         str(metric.get("better")), "neither direction is better in itself"
     )
-    pitfall = next((text for key, text in PITFALLS.items() if name == key or name.startswith(f"{key}_")), "")
+    pitfall = str(metric.get("pitfall") or "")
     general = WHERE if where == "where_it_looks" else UNITS if where == "concepts" else ""
     statistic = str(metric.get("statistic") or "mean")
     return {
