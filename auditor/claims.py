@@ -42,7 +42,7 @@ class Claims(BaseModel):
 
 def check(config: AuditConfig, metrics: Mapping[str, Metric], problems: Problems) -> None:
     """Every metric that the claims name is one that this audit contrasts."""
-    never = ("none", "elsewhere", "specificity")  # kept, or set by us and not found
+    never = ("none", "elsewhere", "others", "specificity")  # kept, or set by us and not found
     contrasted = [name for name, metric in metrics.items() if metric.statistic not in never and not metric.repeats]
     places = {f"claims.primary[{number}]": name for number, name in enumerate(config.claims.primary)}
     named = [(config.place(where), name) for where, name in places.items()]

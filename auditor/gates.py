@@ -125,9 +125,15 @@ def check(config: AuditConfig | Judging, about: Measured, problems: Problems) ->
 
 def _mistakes(gate: Gate, margins: Mapping[str, float], about: Measured) -> Iterator[Mistake]:
     metric = about.metrics.get(gate.metric)
-    if metric is None or metric.better == "neither":
-        directed = [name for name, one in about.metrics.items() if one.better != "neither"]
-        why = "" if metric is None else ", of which neither direction is better"
+    directed = [name for name, one in about.metrics.items() if one.better != "neither" and not one.repeats]
+    if metric is None or metric.name not in directed:
+        why = (
+            ""
+            if metric is None
+            else f", which only repeats {metric.repeats}"
+            if metric.repeats
+            else ", of which neither direction is better"
+        )
         hint = nearest(gate.metric, directed) if metric is None else ""
         allowed = f"a metric of which one direction is better: {', '.join(directed)}{hint}"
         yield Mistake("metric", f"found {show(gate.metric)}{why}; allowed: {allowed}")
@@ -144,7 +150,7 @@ def _mistakes(gate: Gate, margins: Mapping[str, float], about: Measured) -> Iter
 
 
 def _of_claim(gate: Gate, metric: Metric) -> Iterator[Mistake]:
-    contrasted = metric.statistic not in ("none", "elsewhere")
+    contrasted = metric.statistic not in ("none", "elsewhere", "others", "specificity")
     allowed = [*(OF_CONTRASTS if contrasted else ()), LEVELS[metric.better]]
     if gate.claim not in allowed:
         what = f"{metric.name}, of which {metric.better} is better{'' if contrasted else ' and which is not contrasted'}"

@@ -40,7 +40,7 @@ def concluded(samples: list[Sample], maps: Array, batch: int = 16, **options: An
     tallies = analysis.tallies()
     for view in views(analysis, samples, maps, batch, tallies):
         analysis.observe(tallies, view)
-    return analysis.conclude(tallies, views(analysis, samples, maps, batch, tallies))
+    return analysis.look_back(tallies, views(analysis, samples, maps, batch, tallies))
 
 
 def number(said: Conclusion, metric: str, target: int | None = None) -> Any:

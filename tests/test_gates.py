@@ -30,80 +30,81 @@ EXAMPLE = Path(__file__).with_name("example_evidence.json")
 
 DIRECTED = (
     "a metric of which one direction is better: auroc, average_precision, kappa_loc, kappa_auc, kappa_pointing, cbl_excess, cbl, "
-    "pixel_auc, pointing_game, iou, empty_map, dead_channels"
+    "pixel_auc, pointing_game, iou, empty_map, disjoint_excess, disjoint_lift, disjoint_excess_per_channel, unique_excess, "
+    "unique_lift, unique_excess_per_channel, inactive_channels, dead_channels"
 )
 NOT_CONTRASTED = "dead_channels, of which lower is better and which is not contrasted"
 KEYS = "metric, claim, strategy, class, attribution, margin, value, tier"
 CLASSES = "(macro), (head), (medium), (tail), (image), (model), Nodule, Effusion, Mass"
 GOLDEN: dict[str, tuple[str, list[str]]] = {
     "a metric nobody knows": ("{metric: aurok, claim: noninferior}", [
-        f"12:18: gates[0].metric: found 'aurok'; allowed: {DIRECTED}; did you mean auroc?",
+        f"13:18: gates[0].metric: found 'aurok'; allowed: {DIRECTED}; did you mean auroc?",
     ]),
     "a metric without a better direction": ("{metric: iobb, claim: at_least, value: 0.3}", [
-        f"12:18: gates[0].metric: found 'iobb', of which neither direction is better; allowed: {DIRECTED}",
+        f"13:18: gates[0].metric: found 'iobb', of which neither direction is better; allowed: {DIRECTED}",
     ]),
     "a claim nobody knows": ("{metric: auroc, claim: atleast, value: 0.7}", [
-        "12:32: gates[0].claim: found 'atleast'; allowed: noninferior, not_shown_worse, at_least, at_most; did you mean at_least?",
+        "13:32: gates[0].claim: found 'atleast'; allowed: noninferior, not_shown_worse, at_least, at_most; did you mean at_least?",
     ]),
     "no claim": ("{metric: auroc}", [
-        "12:9: gates[0].claim: is missing; allowed: noninferior, not_shown_worse, at_least, at_most",
+        "13:9: gates[0].claim: is missing; allowed: noninferior, not_shown_worse, at_least, at_most",
     ]),
     "a floor where lower is better": ("{metric: empty_map, claim: at_least, value: 0.1}", [
-        "12:36: gates[0].claim: found 'at_least'; allowed for empty_map, of which lower is better: noninferior, not_shown_worse, at_most",
+        "13:36: gates[0].claim: found 'at_least'; allowed for empty_map, of which lower is better: noninferior, not_shown_worse, at_most",
     ]),
     "a contrast of what is not contrasted": ("{metric: dead_channels, claim: noninferior, margin: 3}", [
-        f"12:40: gates[0].claim: found 'noninferior'; allowed for {NOT_CONTRASTED}: at_most",
+        f"13:40: gates[0].claim: found 'noninferior'; allowed for {NOT_CONTRASTED}: at_most",
     ]),
     "a level without a value": ("{metric: auroc, claim: at_least}", [
-        "12:9: gates[0].value: is missing; allowed: a number from 0 to 1, as auroc is",
+        "13:9: gates[0].value: is missing; allowed: a number from 0 to 1, as auroc is",
     ]),
     "a value that the metric cannot reach": ("{metric: auroc, claim: at_least, value: 75}", [
-        "12:49: gates[0].value: found 75; allowed: a number from 0 to 1, as auroc is",
+        "13:49: gates[0].value: found 75; allowed: a number from 0 to 1, as auroc is",
     ]),
     "no margin anywhere": ("{metric: iou, claim: noninferior}", [
-        "12:9: gates[0].margin: is missing; allowed: a number above 0, here or as claims.margin.iou",
+        "13:9: gates[0].margin: is missing; allowed: a number above 0, here or as claims.margin.iou",
     ]),
     "options of other claims": ("{metric: auroc, claim: not_shown_worse, margin: 0.1, value: 0.5}", [
-        "12:49: gates[0].margin: found with not_shown_worse; allowed: with noninferior only",
-        "12:62: gates[0].value: found with not_shown_worse; allowed: with at_least and at_most only",
+        "13:49: gates[0].margin: found with not_shown_worse; allowed: with noninferior only",
+        "13:62: gates[0].value: found with not_shown_worse; allowed: with at_least and at_most only",
     ]),
-    "a margin of nothing": ("{metric: auroc, claim: noninferior, margin: 0}", ["12:53: gates[0].margin: found 0; allowed: more than 0.0"]),
+    "a margin of nothing": ("{metric: auroc, claim: noninferior, margin: 0}", ["13:53: gates[0].margin: found 0; allowed: more than 0.0"]),
     "a margin that no difference exceeds": ("{metric: auroc, claim: noninferior, margin: 2}", [
-        "12:53: gates[0].margin: found 2; allowed: less than 1, the whole range of auroc",
+        "13:53: gates[0].margin: found 2; allowed: less than 1, the whole range of auroc",
     ]),
     "the reference against itself": ("{metric: auroc, claim: noninferior, strategy: bce}", [
-        "12:55: gates[0].strategy: found 'bce', the reference itself; allowed: focal",
+        "13:55: gates[0].strategy: found 'bce', the reference itself; allowed: focal",
     ]),
     "a strategy nobody is": ("{metric: auroc, claim: at_least, value: 0.5, strategy: focl}", [
-        "12:64: gates[0].strategy: found 'focl'; allowed: bce, focal; did you mean focal?",
+        "13:64: gates[0].strategy: found 'focl'; allowed: bce, focal; did you mean focal?",
     ]),
     "a class nobody knows": ("{metric: auroc, claim: noninferior, class: Nodul}", [
-        f"12:52: gates[0].class: found 'Nodul'; allowed: {CLASSES}; did you mean Nodule?",
+        f"13:52: gates[0].class: found 'Nodul'; allowed: {CLASSES}; did you mean Nodule?",
     ]),
     "maps where there are none": ("{metric: auroc, claim: noninferior, attribution: gradcam}", [
-        "12:45: gates[0].attribution: found with auroc, which is not measured on maps; allowed: nothing",
+        "13:45: gates[0].attribution: found with auroc, which is not measured on maps; allowed: nothing",
     ]),
     "a map nobody made": ("{metric: cbl, claim: at_least, value: 0.1, attribution: gradcm}", [
-        "12:65: gates[0].attribution: found 'gradcm'; allowed: gradcam; did you mean gradcam?",
+        "13:65: gates[0].attribution: found 'gradcm'; allowed: gradcam; did you mean gradcam?",
     ]),
     "a key nobody knows": ("{metric: auroc, claim: noninferior, tear: advisory}", [
-        f"12:45: gates[0].tear: unknown key; allowed: {KEYS}; did you mean tier?",
+        f"13:45: gates[0].tear: unknown key; allowed: {KEYS}; did you mean tier?",
     ]),
     "our name for a key": ("{metric: auroc, claim: noninferior, class_name: Mass}", [
-        f"12:45: gates[0].class_name: unknown key; allowed: {KEYS}; did you mean class?",
+        f"13:45: gates[0].class_name: unknown key; allowed: {KEYS}; did you mean class?",
     ]),
     "a tier nobody knows": ("{metric: auroc, claim: noninferior, tier: advisry}", [
-        "12:51: gates[0].tier: found 'advisry'; allowed: blocking, advisory; did you mean advisory?",
+        "13:51: gates[0].tier: found 'advisry'; allowed: blocking, advisory; did you mean advisory?",
     ]),
     "the same twice": ("{metric: auroc, claim: noninferior}, {claim: noninferior, metric: auroc}", [
-        "12:46: gates[1]: found the same as gates[0]; allowed: once",
+        "13:46: gates[1]: found the same as gates[0]; allowed: once",
     ]),
-    "a word": ("auroc", ["12:9: gates[0]: found 'auroc'; allowed: a mapping"]),
+    "a word": ("auroc", ["13:9: gates[0]: found 'auroc'; allowed: a mapping"]),
     "several gates at once": ("{metric: aurok, claim: noninferior}, {metric: auroc, claim: at_most, value: 2, class: Mas}", [
-        f"12:18: gates[0].metric: found 'aurok'; allowed: {DIRECTED}; did you mean auroc?",
-        "12:69: gates[1].claim: found 'at_most'; allowed for auroc, of which higher is better: noninferior, not_shown_worse, at_least",
-        "12:85: gates[1].value: found 2; allowed: a number from 0 to 1, as auroc is",
-        f"12:95: gates[1].class: found 'Mas'; allowed: {CLASSES}; did you mean Mass?",
+        f"13:18: gates[0].metric: found 'aurok'; allowed: {DIRECTED}; did you mean auroc?",
+        "13:69: gates[1].claim: found 'at_most'; allowed for auroc, of which higher is better: noninferior, not_shown_worse, at_least",
+        "13:85: gates[1].value: found 2; allowed: a number from 0 to 1, as auroc is",
+        f"13:95: gates[1].class: found 'Mas'; allowed: {CLASSES}; did you mean Mass?",
     ]),
 }  # fmt: skip
 
@@ -235,7 +236,7 @@ def test_gates_of_another_file_are_checked_against_what_the_run_measured(
     assert main(["gate", str(finished), "--audit", str(other)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "auditor: 2 mistakes"
-    assert said[1].startswith(f"{other}:2:14: gates[0].metric: found 'aurok'; allowed: ")
+    assert said[1].startswith(f"{other}:3:14: gates[0].metric: found 'aurok'; allowed: ")
     assert said[2].endswith("Nodule, Effusion, Mass; did you mean Nodule?")
 
 

@@ -85,7 +85,7 @@ class Detectors(Analysis):
         top: Any = tallies["top"]
         return top.floor() if top.images else None
 
-    def conclude(self, tallies: Mapping[str, Tally], views: Iterable[View]) -> Conclusion:
+    def look_back(self, tallies: Mapping[str, Tally], views: Iterable[View]) -> Conclusion:
         from auditor.detecting import Overlap, judge, overlap, permutations
 
         top: Any = tallies["top"]
