@@ -135,8 +135,8 @@ def _embeddings() -> Iterator[Check]:
         "embeddings", "one feature decides where it alone speaks for the finding", summary("features_needed", "own", *CLASSES), (1.0,) * 3,
     )  # fmt: skip
     yield Check(
-        "embeddings", "two features decide where the stronger, less the bias, falls short", summary("features_needed", "next", *CLEAN),
-        (2.0,) * 2,
+        "embeddings", "two features decide where the stronger falls short of what speaks against it, one where it is enough",
+        summary("features_needed", "next", *CLEAN), (2.0, 1.0),
     )  # fmt: skip
     yield Check(
         "embeddings", "no feature speaks against a finding that is missed for want of evidence",

@@ -21,8 +21,8 @@ PLATEAU, RAISED, HOT = 0.4, 0.8, 1.0
 """How bright a finding is, how bright `first` in image 1 and everything in training images, and the hottest places: whole 255ths, so that
 nothing is rounded."""
 
-LIFT, ALWAYS = 1 / 64, 2.0
-"""What the network that takes one finding for the next adds to all its features, and the evidence that its fourth feature always gives."""
+LIFT, ALWAYS = 1 / 64, {"first": 2.0, "second": 1.0, "third": 2.0}
+"""What the network that takes one finding for the next adds to all its features, and the evidence for each class that its fourth gives."""
 
 Split = Literal["test", "train"]
 Eyes = Literal["own", "beside", "blind", "averse", "next"]
@@ -157,8 +157,8 @@ class TruthNetwork(ModelLoader):
                 looked_at = after(name) if self.eyes == "next" else name
                 weight = GAIN[self.eyes] * SIDE * SIDE / brightness(looked_at)
                 head.weight[output, CLASSES.index(looked_at)] = weight
-                head.weight[output, 3] = ALWAYS / lift if lift else 0.0
-                head.bias[output] = -2.0 - (ALWAYS + weight * lift if lift else 0.0)
+                head.weight[output, 3] = ALWAYS[name] / lift if lift else 0.0
+                head.bias[output] = -2.0 - (ALWAYS[name] + weight * lift if lift else 0.0)
         parts = {"features": nn.Sequential(features, nn.ReLU()), "pool": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten()}
         network = nn.Sequential()
         for part, module in {**parts, "head": head}.items():

@@ -64,7 +64,7 @@ def test_a_network_held_against_itself_differs_in_nothing(audit: Audit) -> None:
     }  # the others have no margin
 
 
-@pytest.mark.parametrize("audits", [pytest.param(8, id="seconds"), pytest.param(200, id="nightly", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("audits", [pytest.param(5, id="seconds"), pytest.param(200, id="nightly", marks=pytest.mark.slow)])
 def test_two_readings_that_differ_by_chance_alone_are_seldom_called_different(audit: Audit, audits: int) -> None:
     """One network, two exposures drawn alike: each of the differences has expectation 0 and is not 0."""
     below, different, any_ = dict.fromkeys(PRIMARY, 0), dict.fromkeys(PRIMARY, 0), 0
@@ -85,7 +85,7 @@ def test_two_readings_that_differ_by_chance_alone_are_seldom_called_different(au
     assert any_ <= bound(audits, 0.05)
 
 
-@pytest.mark.parametrize("audits", [pytest.param(3, id="seconds"), pytest.param(50, id="nightly", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("audits", [pytest.param(2, id="seconds"), pytest.param(50, id="nightly", marks=pytest.mark.slow)])
 def test_a_planted_difference_is_found_in_every_metric_that_it_touches(audit: Audit, audits: int) -> None:
     """The third exposure shows a mass a fifth as bright."""
     for seed in range(audits):

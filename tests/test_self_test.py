@@ -157,7 +157,7 @@ def last_bin_open(patch: Patch) -> None:
     def ece(p: Any, y: Any, patient: Any) -> Any:
         inside = p < p.max()
         found = right(p[inside], y[inside], patient[inside])
-        return found._replace(value=found.value * inside.mean())
+        return found if isinstance(found, str) else found._replace(value=found.value * inside.mean())
 
     right = calibrated._ece
     patch.setattr(calibrated, "_ece", ece)
@@ -169,8 +169,12 @@ def intercept_without_offset(patch: Patch) -> None:
 
 
 def slope_upside_down(patch: Patch) -> None:
+    def slope(*cases: Any) -> Any:
+        found = right(*cases)
+        return found if isinstance(found, str) or found.value == 0 else found._replace(value=1 / found.value)
+
     right = calibrated._slope
-    patch.setattr(calibrated, "_slope", lambda *cases: (found := right(*cases))._replace(value=1 / found.value))
+    patch.setattr(calibrated, "_slope", slope)
 
 
 def chance_not_subtracted(patch: Patch) -> None:
@@ -236,7 +240,7 @@ def nothing_charged(patch: Patch) -> None:
     patch.setattr(latent, "needed", lambda evidence, bias, bar: right(np.maximum(evidence, 0), 0 * bias, bar))
 
 
-def weakest_first(patch: Patch) -> None:
+def all_counted(patch: Patch) -> None:
     def needed(evidence: Any, bias: Any, bar: Any) -> latent.Needed:
         found = right(evidence, bias, bar)
         return found._replace(number=(evidence > 0).sum(1))
@@ -277,7 +281,7 @@ MUTATIONS: dict[str, tuple[Callable[[Patch], None], set[str]]] = {
     "margins keep their sign without the finding": (margins_not_turned, {"logit_shift"}),
     "training and audited images are exchanged": (splits_exchanged, {"logit_shift", "embeddings"}),
     "evidence against is not charged": (nothing_charged, {"embeddings"}),
-    "the weakest features are counted first": (weakest_first, {"embeddings"}),
+    "every feature that speaks for it is counted": (all_counted, {"embeddings"}),
     "images are a pixel beside their boxes": (image_shifted, {"alignment"}),
 }
 
