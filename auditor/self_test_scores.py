@@ -56,7 +56,7 @@ def _precision(strategy: str, value: float) -> tuple[float, ...]:
 
 def _probability(name: str) -> float:
     """Mean over the six images of the sigmoid of the logits of the network that knows every finding."""
-    return math.fsum(sigmoid(_logit(name, number)) for number in range(IMAGES)) / IMAGES
+    return math.fsum(_sigmoid(_logit(name, number)) for number in range(IMAGES)) / IMAGES
 
 
 def _logit(name: str, number: int, split: truth.Split = "test") -> float:
@@ -66,7 +66,7 @@ def _logit(name: str, number: int, split: truth.Split = "test") -> float:
     return -2.0 + 2.0 * truth.brightness(name, number, split) / truth.brightness(name)
 
 
-def sigmoid(logit: float) -> float:
+def _sigmoid(logit: float) -> float:
     """1 / (1 + exp(-logit))."""
     return 1 / (1 + math.exp(-logit))
 
@@ -94,7 +94,7 @@ def _outcomes() -> Iterator[Check]:
 
 def _calibration() -> Iterator[Check]:
     """Log-odds 1 for three images, two of them with the finding, and -2 for three, one of them with it."""
-    high, low = sigmoid(1), sigmoid(-2)
+    high, low = _sigmoid(1), _sigmoid(-2)
     right = {
         "ece": ("ECE, the surest of all predictions counted", (high - 2 / 3) / 2 + (1 / 3 - low) / 2),
         "calibration_intercept": ("intercept", 0.5),  # 1 and -2 become 3/2 and -3/2, whose probabilities add up to 1

@@ -58,10 +58,8 @@ def test_a_network_held_against_itself_differs_in_nothing(audit: Audit) -> None:
     for row in found.values():
         assert (row.difference, row.low, row.high) == (0, 0, 0)
         assert row.verdict in ("equivalent", "inconclusive")
-    assert {name for name, row in found.items() if row.verdict == "equivalent"} == {
-        "auroc",
-        "kappa_loc",
-    }  # the others have no margin
+    with_margin = {name for name, row in found.items() if row.verdict == "equivalent"}
+    assert with_margin == {"auroc", "kappa_loc"}
 
 
 @pytest.mark.parametrize("audits", [pytest.param(5, id="seconds"), pytest.param(200, id="nightly", marks=pytest.mark.slow)])
@@ -86,9 +84,16 @@ def test_two_readings_that_differ_by_chance_alone_are_seldom_called_different(au
 
 
 @pytest.mark.parametrize("audits", [pytest.param(2, id="seconds"), pytest.param(50, id="nightly", marks=pytest.mark.slow)])
-def test_a_planted_difference_is_found_in_every_metric_that_it_touches(audit: Audit, audits: int) -> None:
-    """The third exposure shows a mass a fifth as bright."""
+def test_a_planted_difference_is_found(audit: Audit, audits: int) -> None:
+    """The third exposure shows a mass a fifth as bright: all four metrics are lower, and seldom do the data not suffice to say so."""
+    different = dict.fromkeys(PRIMARY, 0)
     for seed in range(audits):
         found = audit(seed=seed, exposure=2)
-        assert {name: row.verdict for name, row in found.items()} == dict.fromkeys(PRIMARY, "different")
-        assert all(row.difference < 0 for row in found.values() if row.difference is not None)
+        assert set(found) == set(PRIMARY)
+        for name, row in found.items():
+            assert row.difference is not None
+            assert row.difference < 0
+            different[name] += row.verdict == "different"
+    for name, times in different.items():
+        sys.stdout.write(f"  {name}: different {times / audits:.3f}\n")
+        assert times >= 0.8 * audits
