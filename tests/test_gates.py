@@ -236,7 +236,7 @@ def test_gates_of_another_file_are_checked_against_what_the_run_measured(
     assert main(["gate", str(finished), "--audit", str(other)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "auditor: 2 mistakes"
-    assert said[1].startswith(f"{other}:3:14: gates[0].metric: found 'aurok'; allowed: ")
+    assert said[1].startswith(f"{other}:2:14: gates[0].metric: found 'aurok'; allowed: ")
     assert said[2].endswith("Nodule, Effusion, Mass; did you mean Nodule?")
 
 

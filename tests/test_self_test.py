@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 from auditor_plugins.analyses import alignment
 from auditor_plugins.analyses.dissection import Dissection
+from auditor_plugins.analyses.logit_shift import LogitShift
 from auditor_plugins.analyses.performance import Performance
 from auditor_plugins.attributions.gradcam import GradCam
 
 import auditor.batch
-from auditor import ExitCode, accounts, passes, plan, self_test, thresholds
+from auditor import ExitCode, accounts, latent, passes, placement, plan, self_test, thresholds
 from auditor.boxes import Edges, pixel_edges
 from auditor.dataset import Box
 from auditor.network import Network
 from auditor.run import run
-from auditor.statistics import operating
+from auditor.statistics import calibrated, operating, permuted, split_numbers
 from auditor.statistics.ranking import Ranking
 
-ALL = ("performance", "outcomes", "alignment", "dissection")
+ALL = ("performance", "outcomes", "calibration", "alignment", "dissection", "logit_shift", "embeddings")
 Patch = pytest.MonkeyPatch
 
 
@@ -148,11 +149,114 @@ def image_shifted(patch: Patch) -> None:
     patch.setattr(passes, "normalise", lambda *given: right(*given).roll(1, 3))
 
 
+def threshold_too_high(patch: Patch) -> None:
+    patch.setattr(operating, "threshold", lambda negatives, _: float(negatives.max()))
+
+
+def last_bin_open(patch: Patch) -> None:
+    def ece(p: Any, y: Any, patient: Any) -> Any:
+        inside = p < p.max()
+        found = right(p[inside], y[inside], patient[inside])
+        return found if isinstance(found, str) else found._replace(value=found.value * inside.mean())
+
+    right = calibrated._ece
+    patch.setattr(calibrated, "_ece", ece)
+
+
+def intercept_without_offset(patch: Patch) -> None:
+    right = calibrated._shift
+    patch.setattr(calibrated, "_shift", lambda z, y: right(0 * z, y))
+
+
+def slope_upside_down(patch: Patch) -> None:
+    def slope(*cases: Any) -> Any:
+        found = right(*cases)
+        return found if isinstance(found, str) or found.value == 0 else found._replace(value=1 / found.value)
+
+    right = calibrated._slope
+    patch.setattr(calibrated, "_slope", slope)
+
+
+def chance_not_subtracted(patch: Patch) -> None:
+    def share(inside: Any, best: Any, size: Any) -> Any:
+        return inside / best[np.nan_to_num(size).astype(np.int64)]
+
+    patch.setattr(placement, "_cbl", share)
+
+
+def placed_otherwise(patch: Patch, change: Callable[[Any, Any, Any], Any]) -> None:
+    right = placement.placed
+    patch.setattr(alignment, "placed", lambda pixels, where: change(right(pixels, where), pixels, where))
+
+
+def constant_map_rewarded(patch: Patch) -> None:
+    placed_otherwise(patch, lambda found, pixels, _: found if np.ptp(pixels) else found._replace(cbl=found.cbl + 1))
+
+
+def first_peak_only(patch: Patch) -> None:
+    def first(found: Any, pixels: Any, where: Any) -> Any:
+        peak = np.zeros_like(pixels)
+        peak.ravel()[pixels.argmax()] = 1
+        return found._replace(pointing=placement.sums(peak, where))
+
+    placed_otherwise(patch, first)
+
+
+def permuted_otherwise(patch: Patch, statistic: str, change: Callable[[Any, Any], Any]) -> None:
+    right = permuted._combined
+    patch.setattr(permuted, "_combined", lambda of, *means: change(*means) if of == statistic else right(of, *means))
+
+
+def others_are_own(patch: Patch) -> None:
+    right = permuted._combined
+    patch.setattr(permuted, "_combined", lambda of, here, _: right(of, here, here * 0.999))
+
+
+def lift_without_log(patch: Patch) -> None:
+    permuted_otherwise(patch, "lift", lambda here, elsewhere: here / elsewhere)
+
+
+def kappa_is_excess(patch: Patch) -> None:
+    permuted_otherwise(patch, "kappa", lambda here, elsewhere: here - elsewhere)
+
+
+def margins_not_turned(patch: Patch) -> None:
+    right = LogitShift.measure
+
+    def measure(self: LogitShift, batch: Any) -> dict[str, Any]:
+        found = dict(right(self, batch))
+        return {**found, "margin_negative": -found["margin_negative"]}
+
+    patch.setattr(LogitShift, "measure", measure)
+
+
+def splits_exchanged(patch: Patch) -> None:
+    right = split_numbers.between
+    patch.setattr(split_numbers, "between", lambda statistic, audited, training: right(statistic, training, audited))
+
+
+def nothing_charged(patch: Patch) -> None:
+    right = latent.needed
+    patch.setattr(latent, "needed", lambda evidence, bias, bar: right(np.maximum(evidence, 0), 0 * bias, bar))
+
+
+def all_counted(patch: Patch) -> None:
+    def needed(evidence: Any, bias: Any, bar: Any) -> latent.Needed:
+        found = right(evidence, bias, bar)
+        return found._replace(number=(evidence > 0).sum(1))
+
+    right = latent.needed
+    patch.setattr(latent, "needed", needed)
+
+
 MUTATIONS: dict[str, tuple[Callable[[Patch], None], set[str]]] = {
     "rows and columns of the boxes are exchanged": (swapped, {"alignment", "dissection"}),
     "boxes are not moved into the crop": (crop_ignored, {"alignment", "dissection"}),
     "the sign of the maps is flipped": (sign_flipped, {"alignment"}),
-    "outputs are matched by position": (outputs_by_position, {"performance", "outcomes", "alignment"}),
+    "outputs are matched by position": (
+        outputs_by_position,
+        {"performance", "outcomes", "calibration", "alignment", "logit_shift", "embeddings"},
+    ),
     "scores are ranked upside down": (ranking_reversed, {"performance"}),
     "average precision is really AUROC": (precision_is_auroc, {"performance"}),
     "the threshold is taken from the other end": (threshold_from_the_other_end, {"outcomes"}),
@@ -164,6 +268,20 @@ MUTATIONS: dict[str, tuple[Callable[[Patch], None], set[str]]] = {
     "probabilities are of absence": (odds_upside_down, {"performance"}),
     "every image is taken for a patient": (every_image_a_patient, {"alignment"}),
     "an unreadable image is dropped in silence": (nothing_quarantined, {""}),
+    "the threshold is one negative too high": (threshold_too_high, {"outcomes"}),
+    "the surest predictions are in no bin": (last_bin_open, {"calibration"}),
+    "the intercept is of all that was said, not added to it": (intercept_without_offset, {"calibration"}),
+    "the slope is upside down": (slope_upside_down, {"calibration"}),
+    "chance is left in CBL": (chance_not_subtracted, {"alignment"}),
+    "a constant map has all its evidence in the box": (constant_map_rewarded, {"alignment"}),
+    "only the first of tied peaks counts": (first_peak_only, {"alignment"}),
+    "a map meets the boxes of its own patient alone": (others_are_own, {"alignment", "dissection"}),
+    "lift is not a logarithm": (lift_without_log, {"dissection"}),
+    "kappa is the excess": (kappa_is_excess, {"alignment"}),
+    "margins keep their sign without the finding": (margins_not_turned, {"logit_shift"}),
+    "training and audited images are exchanged": (splits_exchanged, {"logit_shift", "embeddings"}),
+    "evidence against is not charged": (nothing_charged, {"embeddings"}),
+    "every feature that speaks for it is counted": (all_counted, {"embeddings"}),
     "images are a pixel beside their boxes": (image_shifted, {"alignment"}),
 }
 
