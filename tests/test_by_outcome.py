@@ -132,7 +132,7 @@ def test_a_caution_needs_an_interval_above_one_in_five_and_twenty_cases() -> Non
     (found,) = cautions(rows)
     assert (found.kind, found.class_name) == ("caution", "Mass")
     assert found.text == (
-        "Confident and off target: 1 of 4 networks, where they are right about Mass and surest of it, have in 40 % of the boxed cases a map (cam) "
+        "Confident and off target: 1 of 4 networks, where they are right about Mass and surest of it, have in 40 % of the boxed cases a map (CAM) "
         "with no more evidence in the reference box than a box of that size would hold anywhere."
     )
     assert cautions(rows[1:]) == []
