@@ -5,6 +5,7 @@ The numbers are invented. Run it again after a change of the evidence: `python t
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -337,4 +338,5 @@ def results(found: tuple[Comparison, ...]) -> Iterator[Finding]:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_suffix(".json").write_text(judged().to_json(), encoding="utf-8")
+    compact = json.dumps(json.loads(judged().to_json()), ensure_ascii=False, separators=(",", ":"))
+    Path(__file__).with_suffix(".json").write_text(compact + "\n", encoding="utf-8")
