@@ -417,10 +417,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     before = _on_terminate()
     context: dict[str, Any] = {}
     try:
-        return _guarded(lambda: _invoke(args, context), debug="--debug" in args, context=context)
+        code = _guarded(lambda: _invoke(args, context), debug="--debug" in args, context=context)
+        _leave_at_once(code)
+        return code
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+def _leave_at_once(code: int) -> None:
+    """Where torchrun started several processes: end without tearing down, because threads of torch's that still run then abort it."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _invoke(args: list[str], context: dict[str, Any]) -> int:

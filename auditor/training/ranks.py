@@ -125,7 +125,9 @@ def joined(device: str) -> Iterator[tuple[Ranks, str]]:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
+    ranks = Ranks(dist.get_rank(), of)
     try:
-        yield Ranks(dist.get_rank(), of), device
+        yield ranks, device
+        ranks.wait()  # a process that leaves while another still closes its connections makes that one abort
     finally:
         dist.destroy_process_group()
