@@ -38,6 +38,7 @@ class Metric:
 
     With `repeats` a metric is another one, measured under a changed assumption that `assuming` puts in words. It is shown beside
     that one and gets no verdict of its own.
+
     From `shift` to `standardised_asymmetry` they say how the values of `of` on the audited images differ from those on the training images
     (docs/methods.md D.3): the shift of the mean, plain, in standard deviations, and as a ratio; the change of the share below 0; the
     distance of the two distributions; and the shift of `of` less the shift of `against`, plain and standardised. The last two are over the classes: the

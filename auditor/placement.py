@@ -76,7 +76,7 @@ def apart(edges: Sequence[Edges]) -> list[Edges]:
 
 
 def placed(pixels: Array, where: Regions) -> Placed:
-    """CBL, pixel-AUC and pointing game of one map [H, W], at least 0, for every region (docs/methods.md A.10).
+    """CBL, pixel-AUC and pointing game of one map [H, W], at least 0, for every region (docs/methods.md A.12).
 
     A constant map scores 0, 0.5 and the region's share of the grid.
     """

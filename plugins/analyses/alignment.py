@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from auditor import View
 
 PAPER = "Analyzing the Effects of Handling Data Imbalance on Learned Features from Medical Images, arXiv 2204.01729"
-SHUFFLED = "docs/methods.md A.11; the shuffled AUC of Borji et al., ICCV 2013, made for boxes"
+SHUFFLED = "docs/methods.md A.13; the shuffled AUC of Borji et al., ICCV 2013, made for boxes"
 POINTING = "Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016"
-CHANCE = "docs/methods.md A.10"
+CHANCE = "docs/methods.md A.12"
 CROSSED = ("cbl", "pixel_auc", "pointing_game")
 SIZES = {"larger": 1.1, "smaller": 0.9}
 """How much longer or shorter the sides of all boxes are made, to see whether a result hangs on where the reader drew them."""
@@ -46,7 +46,7 @@ def _resized(size: str, scale: float) -> tuple[Metric, ...]:
 
 @dataclass(frozen=True)
 class Alignment(Analysis):
-    """Agreement of a map with the boxes of its image and class (docs/methods.md A.4, A.5, A.10).
+    """Agreement of a map with the boxes of its image and class (docs/methods.md A.4, A.5, A.12).
 
     A map is clipped at 0, scaled to 0..1 at its own resolution and upsampled bilinearly to the grid of the network's
     input; the region is the union of the boxes, rounded outward to whole pixels. With `hard` the scaled map is replaced by

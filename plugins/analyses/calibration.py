@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from auditor import View
 
 COX = "Cox, Biometrika 1958;45:562-565; Van Calster et al., BMC Medicine 2019;17:230"
-ECE = "Naeini et al., AAAI 2015; equal-mass bins, the last one closed (docs/methods.md A.12)"
+ECE = "Naeini et al., AAAI 2015; equal-mass bins, the last one closed (docs/methods.md A.14)"
 After = Literal["", "temperature", "prior_shift"]
 WORDS: dict[After, str] = {
     "": "",
@@ -71,7 +71,7 @@ def _metrics(after: After) -> tuple[Metric, ...]:
 
 @dataclass(frozen=True)
 class Calibration(Analysis):
-    """Calibration per class before and after recalibration; fitted on some patients, measured on the others (A.12).
+    """Calibration per class before and after recalibration; fitted on some patients, measured on the others (A.14).
 
     `fit` is the share of the patients that temperature and prior shift are fitted on, chosen by a hash of the patient, so that no
     patient is on both sides and every network and every run has the same split. All numbers, those before recalibration
