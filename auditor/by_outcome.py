@@ -46,9 +46,9 @@ class ByOutcome:
 
 
 def gather(
-    plan: Plan, ledger: Ledger, store: PixelStore, used: npt.NDArray[np.bool_], cohort: Cohort, failed: Mapping[str, str]
+    plan: Plan, ledger: Ledger, store: PixelStore | None, used: npt.NDArray[np.bool_], cohort: Cohort, failed: Mapping[str, str]
 ) -> ByOutcome:
-    """All of it from the ledger; nothing where audit.yaml lists no analysis that measures a sensitivity."""
+    """All of it from the ledger, pictures where there is a store of pixels; nothing where audit.yaml lists no analysis that measures a sensitivity."""
     found, known = ByOutcome(), ledger.failures()
     for told, points in outcomes.tell(plan, ledger, used, cohort, failed):
         found.points += points
@@ -64,7 +64,8 @@ def gather(
         standing = [look for look in looks if look.key not in known]
         for look in standing:
             found.rows += _of_unboxed(ledger, look, cohort)
-        found.pictures += _pictures(plan, ledger, store, standing)
+        if store is not None:
+            found.pictures += _pictures(plan, ledger, store, standing)
     return found
 
 

@@ -15,6 +15,7 @@ import click
 
 from . import __version__
 from .errors import AuditError, ConfigError, ExitCode
+from .verification.command import sign, verify
 
 if TYPE_CHECKING:
     from .registry import Registry
@@ -61,6 +62,7 @@ def cli(debug: bool) -> None:
     auditor plan audit.yaml           what would it cost?
     auditor run audit.yaml            audit, and write the report
     auditor gate audit-run            do the gates of a finished run hold?
+    auditor verify audit-run          do its numbers follow from the cases?
     auditor train train.yaml          train the networks to audit, where there are none yet
     auditor mine mine.yaml            choose what to label next for the classes they miss
     """
@@ -404,6 +406,10 @@ def new(kind: str, name: str) -> None:
 
     path = scaffold.write(kind, name, Path.cwd())
     click.echo(f"{path.name} is written; add to audit.yaml:\n\n{scaffold.lines(kind, name)}")
+
+
+cli.add_command(sign)
+cli.add_command(verify)
 
 
 def default_out(audit: Path) -> Path:

@@ -1,0 +1,60 @@
+"""The levels one after the other, each only where the one before left nothing to be desired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import ConfigError
+from . import files, signature
+from .found import Level
+
+RECOMPUTED = "the numbers, intervals and verdicts follow from the values of the cases, and the report shows them"
+NOT_RECOMPUTED = "that the networks gave these values for these images (level 3 asks them again)"
+RUN_FOLDER = "nothing: a run folder has no list of its files; auditor share makes a bundle that has one"
+
+
+def climb(
+    folder: Path, last: int, allowed: Path | None, signer: str | None, audit: Path | None, batches: int, seed: int
+) -> Iterator[Level]:
+    """Level 1 up to `last`; stops at the first that finds a difference, since what comes after would rest on it."""
+    bundle = is_bundle(folder)
+    first = files.check(folder) if bundle else Level(1, RUN_FOLDER, "that these files are those of the run")
+    if bundle:
+        signature.check(folder, first, allowed, signer)
+    elif signer is not None:
+        raise ConfigError(f"{folder}: is a run folder, and only a bundle can be signed; auditor share makes one")
+    yield first
+    if last == 1 or first.differences:
+        return
+    second = _second(folder, bundle, audit)
+    yield second
+    if last == 2 or second.differences:
+        return
+    if bundle:
+        raise ConfigError(f"{folder}: level 3 needs the run folder; a bundle holds no key to its images")
+    from .rerun import check
+
+    yield check(folder, audit, batches, seed)
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether it is a shared bundle rather than a run folder; a ledger stands in the latter only."""
+    return (folder / files.SUMS).exists() or not (folder / "plan.json").exists()
+
+
+def _second(folder: Path, bundle: bool, audit: Path | None) -> Level:
+    from ..config import read
+    from ..registry import Registry
+    from . import numbers, shown
+
+    config = read(audit) if audit else None
+    registry = Registry(config.plugins, audit.absolute().parent) if config and audit else Registry()
+    level = Level(2, RECOMPUTED, NOT_RECOMPUTED)
+    told = numbers.told_in(folder)
+    if bundle:
+        numbers.of_bundle(folder, told, registry, level)
+    else:
+        numbers.of_run(folder, told, registry, level)
+    shown.check(folder, told, registry, level)
+    return level

@@ -1,0 +1,188 @@
+"""Level 2, second half: report.html against the page that results.json gives, word by word."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from html.parser import HTMLParser
+from typing import NamedTuple
+
+from .found import Difference
+
+ALIGNED = 4000
+"""Pieces of a section that are aligned where their numbers differ; of longer ones only the first difference is told."""
+_DATA = re.compile(r"data:[a-z/+.\-]+;base64,[A-Za-z0-9+/=]+")
+_BLOCKS = (
+    "tr",
+    "p",
+    "li",
+    "figure",
+    "figcaption",
+    "caption",
+    "dt",
+    "dd",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "summary",
+    "details",
+    "svg",
+    "table",
+)
+LETTERS, PICTURES = "font/ttf", ("image/png", "image/jpeg", "image/webp")
+
+
+class Piece(NamedTuple):
+    """One tag with its attributes, or one text between tags, and where it stands in words."""
+
+    section: str
+    block: str
+    what: str
+    text: str
+
+    @property
+    def content(self) -> tuple[str, str]:
+        """What is compared."""
+        return self.what, self.text
+
+
+class _Reader(HTMLParser):
+    """The page as pieces; pictures and letters are named by their sha256."""
+
+    def __init__(self, pictures: bool) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[Piece] = []
+        self._pictures = pictures
+        self._open: list[str] = []
+        self._section = self._block = ""
+        self._heading: list[str] | None = None
+        self._row: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _BLOCKS:
+            self._block, self._row = tag, []
+        if tag == "h2":
+            self._heading = []
+        told = " ".join(f'{name}="{self._short(value or "")}"' for name, value in attrs)
+        self._add(f"<{tag}>", told)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self._add(f"</{tag}>", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "h2" and self._heading is not None:
+            self._section, self._heading = " ".join("".join(self._heading).split()), None
+        self._add(f"</{tag}>", "")
+
+    def handle_data(self, data: str) -> None:
+        text = self._short(" ".join(data.split()))
+        if not text:
+            return
+        if self._heading is not None:
+            self._heading.append(data)
+        self._row.append(text)
+        self._add("text", text)
+
+    def handle_comment(self, data: str) -> None:
+        self._add("comment", data)
+
+    def handle_decl(self, decl: str) -> None:
+        self._add("declaration", decl)
+
+    def unknown_decl(self, data: str) -> None:
+        self._add("declaration", data)
+
+    def handle_pi(self, data: str) -> None:
+        self._add("instruction", data)
+
+    def _add(self, what: str, text: str) -> None:
+        row = " · ".join(self._row[:2])
+        self.pieces.append(Piece(self._section, f"{self._block} {row}".strip()[:100], what, text))
+
+    def _short(self, value: str) -> str:
+        def named(match: re.Match[str]) -> str:
+            kind = match[0][5 : match[0].index(";")]
+            if kind == LETTERS or (kind in PICTURES and not self._pictures):
+                return f"data:{kind}"
+            return f"data:{kind};sha256,{hashlib.sha256(match[0].encode()).hexdigest()[:16]}"
+
+        return _DATA.sub(named, value)
+
+
+def pieces(html: str, pictures: bool = True) -> list[Piece]:
+    """All of a page in order: tags, their attributes, texts, comments; white space between words does not count."""
+    reader = _Reader(pictures)
+    reader.feed(html)
+    reader.close()
+    return reader.pieces
+
+
+def differences(shown: str, made: str, pictures: bool = True) -> Iterator[Difference]:
+    """Where report.html says something else than the page made anew, by section and row."""
+    if shown == made:
+        return
+    one, other = (_by_section(pieces(html, pictures)) for html in (shown, made))
+    found = [row for name in dict.fromkeys([*one, *other]) for row in _in_section(name, one.get(name, []), other.get(name, []))]
+    yield from found
+    mine, theirs = (_DATA.sub("data:", html).splitlines() for html in (shown, made))
+    if not found and mine != theirs:  # what a browser may read otherwise than we do
+        line = next((n for n, (x, y) in enumerate(zip(mine, theirs, strict=False)) if x != y), min(len(mine), len(theirs)))
+        yield Difference(f"report.html:{line + 1}", "is written otherwise than the page that results.json gives")
+
+
+def letters(html: str) -> list[str]:
+    """The embedded fonts: a font that draws one digit as another changes what is read, and no word."""
+    return [match[0] for match in _DATA.finditer(html) if match[0].startswith(f"data:{LETTERS}")]
+
+
+def _by_section(found: Sequence[Piece]) -> dict[str, list[Piece]]:
+    sections: dict[str, list[Piece]] = {}
+    for piece in found:
+        sections.setdefault(piece.section, []).append(piece)
+    return sections
+
+
+def _in_section(section: str, shown: Sequence[Piece], made: Sequence[Piece]) -> Iterator[Difference]:
+    a, b = [piece.content for piece in shown], [piece.content for piece in made]
+    if a == b:
+        return
+    if len(a) == len(b):
+        for mine, theirs in zip(shown, made, strict=True):
+            if mine.content != theirs.content:
+                yield _difference(section, [mine], [theirs])
+        return
+    start = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    if max(len(a), len(b)) - start > ALIGNED:
+        yield _difference(section, shown[start : start + 1], made[start : start + 1])
+        return
+    for kind, i, j, k, m in SequenceMatcher(None, a[start:], b[start:], autojunk=False).get_opcodes():
+        if kind != "equal":
+            yield _difference(section, shown[start + i : start + j], made[start + k : start + m])
+
+
+def _difference(section: str, shown: Sequence[Piece], made: Sequence[Piece]) -> Difference:
+    where = (made or shown)[0].block if made or shown else ""
+    place = ", ".join(part for part in ("report.html", section and f"section {section!r}", where) if part)
+    mine, theirs = _told(shown), _told(made)
+    start = next((n for n, (x, y) in enumerate(zip(mine, theirs, strict=False)) if x != y), 0)
+    return Difference(place, f"shows {_cut(mine, start)}; results.json gives {_cut(theirs, start)}")
+
+
+def _told(some: Sequence[Piece]) -> str:
+    return " ".join(
+        piece.text if piece.what == "text" else f"{piece.what[:-1]} {piece.text}>" if piece.text else piece.what
+        for piece in some
+    )
+
+
+def _cut(words: str, start: int) -> str:
+    """At most 160 characters around the first that differs."""
+    if not words:
+        return "nothing"
+    before = max(start - 60, 0) if len(words) > 160 else 0
+    part = words[before : before + 160]
+    return repr(f"{'…' if before else ''}{part}{'…' if before + 160 < len(words) else ''}")
