@@ -11,7 +11,7 @@ from .found import Level
 
 RECOMPUTED = "the numbers, intervals and verdicts follow from the values of the cases, and the report shows them"
 NOT_RECOMPUTED = "that the networks gave these values for these images (level 3 asks them again)"
-RUN_FOLDER = "nothing: a run folder has no list of its files; auditor share makes a bundle that has one"
+NO_LIST = "is a run folder, which has no list of its files and cannot be signed; auditor share makes a bundle that has one"
 
 
 def climb(
@@ -19,20 +19,20 @@ def climb(
 ) -> Iterator[Level]:
     """Level 1 up to `last`; stops at the first that finds a difference, since what comes after would rest on it."""
     bundle = is_bundle(folder)
-    first = files.check(folder) if bundle else Level(1, RUN_FOLDER, "that these files are those of the run")
+    if not bundle and (last == 1 or signer is not None):
+        raise ConfigError(f"{folder}: {NO_LIST}")
     if bundle:
+        if last == 3:
+            raise ConfigError(f"{folder}: level 3 needs the run folder; a bundle does not tell which images it is about")
+        first = files.check(folder)
         signature.check(folder, first, allowed, signer)
-    elif signer is not None:
-        raise ConfigError(f"{folder}: is a run folder, and only a bundle can be signed; auditor share makes one")
-    yield first
-    if last == 1 or first.differences:
-        return
+        yield first
+        if last == 1 or first.differences:
+            return
     second = _second(folder, bundle, audit)
     yield second
-    if last == 2 or second.differences:
+    if last == 2 or second.differences or audit is None:
         return
-    if bundle:
-        raise ConfigError(f"{folder}: level 3 needs the run folder; a bundle holds no key to its images")
     from .rerun import check
 
     yield check(folder, audit, batches, seed)
@@ -45,6 +45,7 @@ def is_bundle(folder: Path) -> bool:
 
 def _second(folder: Path, bundle: bool, audit: Path | None) -> Level:
     from ..config import read
+    from ..evidence import read as evidence_of
     from ..registry import Registry
     from . import numbers, shown
 
@@ -53,8 +54,12 @@ def _second(folder: Path, bundle: bool, audit: Path | None) -> Level:
     level = Level(2, RECOMPUTED, NOT_RECOMPUTED)
     told = numbers.told_in(folder)
     if bundle:
-        numbers.of_bundle(folder, told, registry, level)
+        from . import bundle_numbers
+
+        bundle_numbers.of_bundle(folder, told, registry, level)
     else:
         numbers.of_run(folder, told, registry, level)
+        level.said.insert(0, "it is a run folder, whose files nobody has listed or signed")
+        told = evidence_of(folder)
     shown.check(folder, told, registry, level)
     return level

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import AuditError
+from ..errors import AuditError, OutputError
 from ..evidence import Evidence
 from ..identity import digest
 from ..ledger import Ledger
@@ -41,17 +42,25 @@ def of_run(run: Path, told: Evidence, registry: Registry, level: Level) -> None:
         raise AuditError(f"{run / 'ledger.db'}: is not there; allowed: a run folder as the run left it")
     parts = recorded.components(told, registry)
     plan = recorded.of_run(run, told, parts)
-    ledger = Ledger(run / "ledger.db")
-    try:
-        known = Known(training=[model["training"] for model in told.models])
-        made = gather(plan, ledger, None, told.self_test, known)
-        left_out = NotMade(plan, parts)
-    finally:
-        ledger.close()
+    made = made_again(plan, run / "ledger.db", told, Known(training=[model["training"] for model in told.models]))
+    left_out = NotMade(plan, parts)
     found, agree = compare.differences(compare.rows(told), compare.rows(made), left_out=left_out)
     level.differences += found
     level.said.append(f"{agree:,} numbers were made again from the ledger and are the same to the last bit")
     level.said += left_out.told()
+
+
+def made_again(plan: Plan, place: Path, told: Evidence, known: Known) -> Evidence:
+    """The evidence of a ledger; raises AuditError where the ledger does not hold what its plan says."""
+    try:
+        ledger = Ledger(place)
+        try:
+            return gather(plan, ledger, None, told.self_test, known)
+        finally:
+            ledger.close()
+    except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError, sqlite3.Error, OutputError) as error:
+        what = str(error).splitlines()[0] if str(error) else ""
+        raise AuditError(f"{place}: the numbers cannot be made again from it ({type(error).__name__}: {what})") from error
 
 
 class NotMade:

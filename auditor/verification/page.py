@@ -32,7 +32,7 @@ _BLOCKS = (
     "svg",
     "table",
 )
-LETTERS, PICTURES = "font/ttf", ("image/png", "image/jpeg", "image/webp")
+LETTERS = "font/ttf"
 
 
 class Piece(NamedTuple):
@@ -52,10 +52,9 @@ class Piece(NamedTuple):
 class _Reader(HTMLParser):
     """The page as pieces; pictures and letters are named by their sha256."""
 
-    def __init__(self, pictures: bool) -> None:
+    def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.pieces: list[Piece] = []
-        self._pictures = pictures
         self._open: list[str] = []
         self._section = self._block = ""
         self._heading: list[str] | None = None
@@ -106,32 +105,47 @@ class _Reader(HTMLParser):
     def _short(self, value: str) -> str:
         def named(match: re.Match[str]) -> str:
             kind = match[0][5 : match[0].index(";")]
-            if kind == LETTERS or (kind in PICTURES and not self._pictures):
+            if kind == LETTERS:
                 return f"data:{kind}"
             return f"data:{kind};sha256,{hashlib.sha256(match[0].encode()).hexdigest()[:16]}"
 
         return _DATA.sub(named, value)
 
 
-def pieces(html: str, pictures: bool = True) -> list[Piece]:
+def pieces(html: str) -> list[Piece]:
     """All of a page in order: tags, their attributes, texts, comments; white space between words does not count."""
-    reader = _Reader(pictures)
+    reader = _Reader()
     reader.feed(html)
     reader.close()
     return reader.pieces
 
 
-def differences(shown: str, made: str, pictures: bool = True) -> Iterator[Difference]:
-    """Where report.html says something else than the page made anew, by section and row."""
+def differences(shown: str, made: str, pictured: bool = False) -> tuple[list[Difference], int]:
+    """Where report.html says something else than the page made anew, by section and row.
+
+    With `pictured` the page has pictures of which no other copy is at hand: pieces around them are counted, not compared.
+    """
     if shown == made:
-        return
-    one, other = (_by_section(pieces(html, pictures)) for html in (shown, made))
-    found = [row for name in dict.fromkeys([*one, *other]) for row in _in_section(name, one.get(name, []), other.get(name, []))]
-    yield from found
-    mine, theirs = (_DATA.sub("data:", html).splitlines() for html in (shown, made))
-    if not found and mine != theirs:  # what a browser may read otherwise than we do
-        line = next((n for n, (x, y) in enumerate(zip(mine, theirs, strict=False)) if x != y), min(len(mine), len(theirs)))
-        yield Difference(f"report.html:{line + 1}", "is written otherwise than the page that results.json gives")
+        return [], 0
+    one, other = (_by_section(pieces(html)) for html in (shown, made))
+    found: list[Difference] = []
+    left_out = 0
+    for name in dict.fromkeys([*one, *other]):
+        for mine, theirs in _unlike(one.get(name, []), other.get(name, [])):
+            if pictured and (_is_picture(mine) or _is_picture(theirs)):
+                left_out += len(mine)
+            else:
+                found.append(_difference(name, mine, theirs))
+    lines = [_DATA.sub("data:", html).splitlines() for html in (shown, made)]
+    if not found and not left_out and lines[0] != lines[1]:  # what a browser may read otherwise than we do
+        line = next((n for n, (x, y) in enumerate(zip(*lines, strict=False)) if x != y), min(map(len, lines)))
+        found.append(Difference(f"report.html:{line + 1}", "is written otherwise than the page that results.json gives"))
+    return found, left_out
+
+
+def _is_picture(some: Sequence[Piece]) -> bool:
+    """Whether pieces come with a picture, or say that there is none."""
+    return any(piece.what in ("<img>", "<image>", "<figure>") or piece.text.startswith("data:image") for piece in some)
 
 
 def letters(html: str) -> list[str]:
@@ -146,22 +160,19 @@ def _by_section(found: Sequence[Piece]) -> dict[str, list[Piece]]:
     return sections
 
 
-def _in_section(section: str, shown: Sequence[Piece], made: Sequence[Piece]) -> Iterator[Difference]:
+def _unlike(shown: Sequence[Piece], made: Sequence[Piece]) -> Iterator[tuple[Sequence[Piece], Sequence[Piece]]]:
+    """The stretches of a section that are not alike, aligned; in a long section of unequal length only the first."""
     a, b = [piece.content for piece in shown], [piece.content for piece in made]
-    if a == b:
-        return
     if len(a) == len(b):
-        for mine, theirs in zip(shown, made, strict=True):
-            if mine.content != theirs.content:
-                yield _difference(section, [mine], [theirs])
+        yield from (([mine], [theirs]) for mine, theirs in zip(shown, made, strict=True) if mine.content != theirs.content)
         return
     start = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     if max(len(a), len(b)) - start > ALIGNED:
-        yield _difference(section, shown[start : start + 1], made[start : start + 1])
+        yield shown[start : start + 1], made[start : start + 1]
         return
     for kind, i, j, k, m in SequenceMatcher(None, a[start:], b[start:], autojunk=False).get_opcodes():
         if kind != "equal":
-            yield _difference(section, shown[start + i : start + j], made[start + k : start + m])
+            yield shown[start + i : start + j], made[start + k : start + m]
 
 
 def _difference(section: str, shown: Sequence[Piece], made: Sequence[Piece]) -> Difference:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 from .. import __version__
@@ -10,33 +9,25 @@ from ..evidence import Evidence
 from ..observers import ask
 from ..registry import Registry
 from ..report import render_html
-from . import page
+from . import page, paper
 from .found import Difference, Level
 
 FONTS = (
     "the letters embedded in report.html are not byte for byte those that are embedded here; another version of fontTools makes "
     "others, and a false font could draw one digit as another"
 )
+PICTURED = "pieces with pictures and their captions were not compared: a bundle holds no other copy of them"
 
 
 def check(folder: Path, told: Evidence, registry: Registry, level: Level) -> None:
     """Add to level 2 where report.html or report.pdf say something else than results.json."""
     made_by = str(told.audit.get("tool"))
+    shown = [name for name in ("report.html", "report.pdf") if (folder / name).is_file()]
+    if not shown:
+        level.undecided.append("there is no report to compare with results.json")
+        return
     if made_by != __version__:
-        level.undecided.append(f"report.html was made by auditor {made_by}, this is {__version__}: install that version")
-    elif (folder / "report.html").is_file():
-        _of_page(folder / "report.html", told, registry, level)
-    else:
-        level.said.append("there is no report.html to compare")
-    if (folder / "report.pdf").is_file():
-        _of_pdf(folder / "report.pdf", folder / "results.json", level)
-
-
-def _of_page(place: Path, told: Evidence, registry: Registry, level: Level) -> None:
-    try:
-        shown = place.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        level.differences.append(Difference("report.html", "found bytes that are not UTF-8; a report is UTF-8"))
+        level.undecided.append(f"{shown[0]} was made by auditor {made_by}, this is {__version__}: install that version")
         return
     made, failures = render_html(
         told,
@@ -46,26 +37,27 @@ def _of_page(place: Path, told: Evidence, registry: Registry, level: Level) -> N
     if failures:
         level.undecided.append(f"the page could not be made anew: section {failures[0].section} failed: {failures[0].error}")
         return
-    found = list(page.differences(shown, made))
-    if page.letters(shown) != page.letters(made) and not found:
+    pictured = bool((told.audit.get("shared") or {}).get("pictures")) and not told.pictures
+    if "report.html" in shown:
+        _of_page(folder / "report.html", made, pictured, level)
+    if "report.pdf" in shown:
+        if pictured:
+            level.undecided.append("the words of report.pdf: it has pictures, and a bundle holds no other copy of them")
+        else:
+            paper.check(folder / "report.pdf", (folder / "results.json").read_bytes(), made, level)
+
+
+def _of_page(place: Path, made: str, pictured: bool, level: Level) -> None:
+    try:
+        shown = place.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        level.differences.append(Difference("report.html", "found bytes that are not UTF-8; a report is UTF-8"))
+        return
+    found, left_out = page.differences(shown, made, pictured)
+    if page.letters(shown) != page.letters(made) and not found and not pictured:
         level.undecided.append(FONTS)
     level.differences += found
+    if left_out:
+        level.said.append(f"report.html: {left_out:,} {PICTURED}")
     if not found:
-        level.said.append(f"report.html shows results.json and nothing else ({len(page.pieces(shown)):,} pieces compared)")
-
-
-def _of_pdf(place: Path, results: Path, level: Level) -> None:
-    """The results attached to the PDF, and its text against that of the PDF made anew from the page."""
-    try:
-        import pypdf
-    except ImportError:
-        level.undecided.append("report.pdf: reading it needs pypdf (pip install pypdf)")
-        return
-    try:
-        reader = pypdf.PdfReader(io.BytesIO(place.read_bytes()))
-        attached = reader.attachments.get("results.json", [])
-    except Exception as error:  # a hostile PDF may break the parser in any way
-        level.differences.append(Difference("report.pdf", f"cannot be read as a PDF ({type(error).__name__})"))
-        return
-    if [bytes(one) for one in attached] != [results.read_bytes()]:
-        level.differences.append(Difference("report.pdf", "the results.json attached to it is not the one beside it"))
+        level.said.append(f"report.html shows what results.json gives, {len(page.pieces(shown)) - left_out:,} pieces of it")
