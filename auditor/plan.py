@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, claims, gates
+from . import __version__, claims, gates, sample_record
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
 from .attribution import label as label
@@ -426,17 +426,19 @@ def to_json(plan: Plan) -> str:
         "tool": __version__,
         "dataset": {"use": plan.dataset.name, "options": options(plan.dataset), "digest": plan.data_digest, "classes": plan.classes},
         "samples": [sample.id for sample in plan.samples],
+        "known": sample_record.written(plan.samples), "data_key": plan.data_key,
         "available": plan.available,
         "training_images": None if plan.training is None else {
             "options": options(plan.training.dataset), "digest": plan.training.data_digest, "available": plan.training.available,
             "samples": [sample.id for sample in plan.training.samples], "chunks": plan.training.chunks,
+            "known": sample_record.written(plan.training.samples), "data_key": plan.training.data_key,
             "units": [{"key": u.key, "model": u.model, "analysis": u.name} for u in plan.training.units],
         },
         "boxes": asdict(plan.boxes),
         "models": [
             {
                 "id": m.id, "use": m.loader.name, "options": options(m.loader), "layers": asdict(m.layers), "digest": m.digest,
-                "outputs": m.outputs, "unused": m.unused,
+                "outputs": m.outputs, "unused": m.unused, "identity": m.identity,
             }
             for m in plan.models
         ],

@@ -1,0 +1,47 @@
+"""What plan.json keeps of every sample, so that a finished run can be recomputed where its data set is not at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .dataset import Box, Sample
+
+LABELS: Mapping[int | None, str] = {1: "1", 0: "0", None: "?"}
+_READ = {letter: label for label, letter in LABELS.items()}
+
+
+def written(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Patients, labels and boxes in the order of the samples: a letter per class (1 present, 0 absent, ? unknown), a row per box.
+
+    >>> written([Sample("a.png", "p1", (1, None), (Box("Mass", 0, 0, 0.5, 1),))])["labels"]
+    ['1?']
+    """
+    return {
+        "patients": [sample.patient for sample in samples],
+        "labels": ["".join(LABELS[label] for label in sample.labels) for sample in samples],
+        "boxes": [
+            f"{number} {box.left!r} {box.top!r} {box.right!r} {box.bottom!r} {box.label}"
+            for number, sample in enumerate(samples)
+            for box in sample.boxes
+        ],
+        "problems": {sample.id: sample.problem for sample in samples if sample.problem},
+    }
+
+
+def read(record: Mapping[str, Any], ids: Sequence[str]) -> tuple[Sample, ...]:
+    """The samples of these ids as far as `written` keeps them; ValueError or KeyError where the record does not fit them."""
+    boxes: dict[int, list[Box]] = {}
+    for row in record["boxes"]:
+        number, left, top, right, bottom, label = row.split(" ", 5)
+        boxes.setdefault(int(number), []).append(Box(label, float(left), float(top), float(right), float(bottom)))
+    return tuple(
+        Sample(
+            name,
+            patient,
+            tuple(_READ[letter] for letter in labels),
+            tuple(boxes.get(number, ())),
+            problem=record["problems"].get(name),
+        )
+        for number, (name, patient, labels) in enumerate(zip(ids, record["patients"], record["labels"], strict=True))
+    )
