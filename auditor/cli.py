@@ -15,6 +15,7 @@ import click
 
 from . import __version__
 from .errors import AuditError, ConfigError, ExitCode
+from .share.command import share
 from .verification.command import sign, verify
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def cli(debug: bool) -> None:
     auditor run audit.yaml            audit, and write the report
     auditor gate audit-run            do the gates of a finished run hold?
     auditor verify audit-run          do its numbers follow from the cases?
+    auditor share audit-run           a copy to give away, with no patient in it
     auditor train train.yaml          train the networks to audit, where there are none yet
     auditor mine mine.yaml            choose what to label next for the classes they miss
     """
@@ -358,6 +360,9 @@ def export(run_folder: Path, kind: str, out: Path | None) -> None:
 
     for path in write(run_folder, kind, out or run_folder / "export"):
         click.echo(str(path))
+
+
+cli.add_command(share)
 
 
 @cli.command()

@@ -24,6 +24,7 @@ from .observers import ask
 from .pixels import PixelStore
 from .plan import Plan
 from .registry import Registry
+from .share import record
 
 log = logging.getLogger("auditor")
 
@@ -74,6 +75,7 @@ def run(
                 waiting = {model.id: passes.owed(audit, model, ledger) for model in audit.models}
                 _preflight(audit, waiting, store)
                 publish(out / "plan.json", plan.to_json(audit).encode())
+                record.keep(audit, path, out)
                 ledger.declare(audit.data_key, config.claims.text())
                 ledger.declare(gates.scope(audit.data_key), gates.text(config.judged_gates))
                 observers.tell("plan_made", plan=audit)

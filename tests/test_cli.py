@@ -21,21 +21,9 @@ from auditor.cli import main
 
 HEAVY = ("torch", "torchvision", "captum", "monai", "scipy", "numba", "weasyprint", "pydicom", "matplotlib", "PIL")
 COMMANDS = [
-    "run",
-    "train",
-    "mine",
-    "validate",
-    "plan",
-    "report",
-    "gate",
-    "export",
-    "plugins",
-    "schema",
-    "doctor",
-    "new",
-    "sign",
-    "verify",
-]
+    "run", "train", "mine", "validate", "plan", "report", "gate", "export", "share",
+    "plugins", "schema", "doctor", "new", "sign", "verify",
+]  # fmt: skip
 Write = Callable[..., Path]
 
 

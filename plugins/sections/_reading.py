@@ -134,7 +134,7 @@ def prevalence(evidence: Evidence) -> dict[str, float]:
     """{class: positives / known labels}, and their mean over the classes that have both labels."""
     shares: dict[str, float] = {}
     for name, count in (evidence.dataset.get("counts") or {}).items():
-        positive, negative = count.get("positive", 0), count.get("negative", 0)
+        positive, negative = count.get("positive") or 0, count.get("negative") or 0
         if positive and negative:
             shares[name] = positive / (positive + negative)
     return {**shares, "(macro)": sum(shares.values()) / len(shares)} if shares else {}

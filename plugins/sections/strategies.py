@@ -123,17 +123,21 @@ def _classes(evidence: Evidence) -> list[dict[str, str]]:
     counts = evidence.dataset.get("counts") or {}
     train = evidence.dataset.get("train") or {}
     positives, images = train.get("positives") or {}, train.get("images") or 0
-    ranked = sorted(counts, key=lambda name: -positives.get(name, counts[name].get("positive", 0)))
+    ranked = sorted(counts, key=lambda name: -positives.get(name, counts[name].get("positive") or 0))
     return [
         {
             "name": name,
             "train": f"{figure(positives[name])} ({100 * positives[name] / images:.1f} %)"
             if name in positives and images
             else "not known",
-            **{kind: figure(counts[name].get(kind, 0)) for kind in ("positive", "negative", "unknown", "boxes")},
+            **{kind: _count(counts[name].get(kind, 0)) for kind in ("positive", "negative", "unknown", "boxes")},
         }
         for name in ranked
     ]
+
+
+def _count(n: int | None) -> str:
+    return "not shared" if n is None else figure(n)
 
 
 @hookimpl

@@ -1,0 +1,106 @@
+"""Words that leave the house: sentences of ours without names and paths, and of a stranger's exception its type alone."""
+
+from __future__ import annotations
+
+import builtins
+import getpass
+import os
+import re
+import socket
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from .. import errors
+
+UNSAID = "its message is not shared"
+OF_A_PLUGIN = "the reason is in a plugin's own words, which are not shared"
+STRANGE = "an exception of a plugin"
+_FAILED = re.compile(
+    r"(?P<lead>(?:failed(?: on the training images)?|the training images could not be measured|"
+    r"there is no untrained network of it): )?(?P<type>[A-Za-z_]\w*): .*",
+    re.DOTALL,
+)
+_RAISED = re.compile(r"(?P<said>.*) \((?P<type>[A-Za-z_]\w*): .*\)", re.DOTALL)
+_PATH = re.compile(r"\S*(?:/|\\)[^\s'\"]+|~\S+")
+_FILE = re.compile(
+    r"[^\s'\"/]+\.(?:png|jpe?g|tiff?|dcm|csv|tsv|xml|py|pth?|ckpt|safetensors|np[yz]|ya?ml|json|gz|zip|txt|db|html|pdf)\b", re.I
+)
+_TOKEN = re.compile(r"[\w.\-]+")
+_OURS = frozenset({"audit.yaml", "results.json", "model.json", "report.html", "plan.json"})
+_CODE = re.compile(
+    r"(?:missing|header|frames|photometric|permission|not-an-image|orientation|syntax|decoder|shape|range|nonfinite(?:-\w+)?|"
+    r"(?:cap|decode|path|mode):[A-Za-z0-9-]{1,24})"
+)  # fmt: skip
+SHORTEST = 4
+"""Letters of a name that is looked for in sentences; a shorter one could be any number or word."""
+
+
+class Texts:
+    """`names` are what must not be said, each with what stands for it; `known` the words that may be, whatever they are names of."""
+
+    def __init__(self, names: Mapping[str, str], known: Collection[str]) -> None:
+        self._names = {name: stand_in for name, stand_in in {**_places(), **names}.items() if len(name) >= SHORTEST}
+        self._known = frozenset(known)
+        self._spelt = [name for name in self._names if not _TOKEN.fullmatch(name)]
+
+    def ours(self, text: str) -> str:
+        """A sentence of ours, in which a path or a name may have been quoted.
+
+        >>> Texts({"film-17": "a1"}, ()).ours("film-17 in /data/x.png is like no film-18")
+        'a1 in (path) is like no film-18'
+        """
+        for name in self._spelt:
+            text = text.replace(name, self._names[name])
+        text = _FILE.sub(lambda found: found[0] if found[0] in _OURS else "(file)", _PATH.sub("(path)", text))
+        return _TOKEN.sub(lambda found: self._word(found[0]), text)
+
+    def reason(self, text: str) -> str:
+        """Why something is missing or failed; of what was raised, the type.
+
+        >>> Texts({}, ()).reason("failed: ValueError: Smith is not a number")
+        'failed: ValueError (its message is not shared)'
+        """
+        if found := _FAILED.fullmatch(text):
+            return f"{found['lead'] or ''}{exception(found['type'])} ({UNSAID})"
+        if found := _RAISED.fullmatch(text):
+            return f"{self.ours(found['said'])} ({exception(found['type'])}; {UNSAID})"
+        return self.ours(text)
+
+    def may_be_said(self, word: str) -> bool:
+        """Whether this is a name that is shared on purpose: of a class, a network, a metric."""
+        return word in self._known
+
+    def _word(self, word: str) -> str:
+        bare = word.rstrip(".-")
+        if bare in self._known or bare not in self._names:
+            return word
+        return self._names[bare] + word[len(bare) :]
+
+
+def exception(name: str) -> str:
+    """A type that Python or auditor has; a plugin's own says who wrote it."""
+    found = getattr(builtins, name, None) or getattr(errors, name, None)
+    known = isinstance(found, type) and issubclass(found, BaseException)
+    return name if known or name in ("OutOfMemoryError", "UnidentifiedImageError") else STRANGE
+
+
+def code(reason: str) -> str:
+    """The short code under which an image was set aside, if it is one of ours.
+
+    >>> code("decode:truncated"), code("error:KeyError"), code("Smith has moved")
+    ('decode:truncated', 'error:KeyError', 'other')
+    """
+    kind, _, name = reason.partition(":")
+    if kind == "error":
+        return f"error:{exception(name).replace(STRANGE, 'other')}"
+    return reason if _CODE.fullmatch(reason) else "other"
+
+
+def _places() -> dict[str, str]:
+    """What this machine and its user are called."""
+    found = {socket.gethostname(): "(host)", os.environ.get("HOME", ""): "(path)", os.environ.get("USER", ""): "(user)"}
+    found[str(Path.cwd())] = "(path)"
+    with suppress(OSError, KeyError):  # a user without a name
+        found[getpass.getuser()] = "(user)"
+    return {name: stand_in for name, stand_in in found.items() if name not in ("root", "user", "localhost", "audit", "auditor")}
