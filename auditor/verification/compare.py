@@ -25,6 +25,7 @@ NAMED = (
 NOT_A_NAME = {"gates": {"outcome"}, "controls": {"outcome"}}
 Row = Mapping[str, Any]
 Passes = Callable[[str, Row, str], bool]
+Same = Callable[[str, Row, str, Any, Any], bool]
 
 
 def rows(evidence: Evidence) -> dict[str, Any]:
@@ -33,12 +34,23 @@ def rows(evidence: Evidence) -> dict[str, Any]:
     return read
 
 
-def differences(
-    told: Mapping[str, Any], made: Mapping[str, Any], near: float = 0.0, left_out: Passes = lambda table, row, field: False
-) -> tuple[list[Difference], int]:
-    """(where they differ, how many numbers agree); `left_out` says which fields of which rows are not compared.
+def exactly(table: str, row: Row, field: str, one: Any, other: Any) -> bool:
+    """Two values are the same to the last bit: the same code added in the same order."""
+    return same(one, other, 0.0)
 
-    `near` is the largest relative difference of two numbers that counts as none: 0 where the same code adds in the same order.
+
+def everything(table: str, row: Row, field: str) -> bool:
+    """Nothing is left out."""
+    return False
+
+
+def differences(
+    told: Mapping[str, Any], made: Mapping[str, Any], alike: Same = exactly, left_out: Passes = everything
+) -> tuple[list[Difference], int]:
+    """(where they differ, how many numbers agree).
+
+    `alike` says whether two values of a field count as the same, `left_out` which fields of which rows (field "" for a row
+    without a counterpart) are not compared.
     """
     found: list[Difference] = []
     agree = 0
@@ -55,13 +67,13 @@ def differences(
                     if left_out(table, mine, field):
                         continue
                     one, other = mine.get(field), theirs.get(field)
-                    if same(one, other, near):
+                    if alike(table, mine, field, one, other):
                         agree += _numbers(one)
                     else:
                         found.append(Difference(place, f"{field} is {_shown(one)}; from the cases it is {_shown(other)}"))
     for name in WHOLE:
         if not left_out(name, {}, ""):
-            found += _inside(name, told[name], made[name], near)
+            found += _inside(name, told[name], made[name])
     return found, agree
 
 
@@ -103,12 +115,12 @@ def same(one: Any, other: Any, near: float) -> bool:
     return bool(one == other)
 
 
-def _inside(name: str, told: Any, made: Any, near: float) -> Iterator[Difference]:
+def _inside(name: str, told: Any, made: Any) -> Iterator[Difference]:
     """Where two mappings differ, by the path of keys."""
     if isinstance(told, dict) and isinstance(made, dict):
         for key in sorted(told.keys() | made.keys()):
-            yield from _inside(f"{name}, {key}", told.get(key), made.get(key), near)
-    elif not same(told, made, near):
+            yield from _inside(f"{name}, {key}", told.get(key), made.get(key))
+    elif not same(told, made, 0.0):
         yield Difference(f"results.json, {name}", f"is {_shown(told)}; from the cases it is {_shown(made)}")
 
 

@@ -101,7 +101,7 @@ def of_run(run: Path, told: Evidence, parts: Components) -> Plan:
     place = run / "plan.json"
     try:
         record = json.loads(place.read_text(encoding="utf-8"))
-        audit = _plan(told, parts, record, sample_record.read(record["known"], record["samples"]))
+        audit = plan(told, parts, record, sample_record.read(record["known"], record["samples"]))
         second = record["training_images"]
         if second is None:
             return audit
@@ -113,7 +113,7 @@ def of_run(run: Path, told: Evidence, parts: Components) -> Plan:
         raise AuditError(f"{place}: {UNREADABLE.format(why=why)}") from error
 
 
-def _plan(told: Evidence, parts: Components, record: Mapping[str, Any], samples: Sequence[Any]) -> Plan:
+def plan(told: Evidence, parts: Components, record: Mapping[str, Any], samples: Sequence[Any]) -> Plan:
     audit, data = told.audit, told.dataset
     return Plan(
         config=config_of(told), registry=parts.registry, dataset=data_of(told), classes=tuple(data["classes"]),
