@@ -133,7 +133,7 @@ class AuditConfig(Written):
     max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
     """The share of images that may be unusable before the audit counts as incomplete (exit code 3)."""
     controls: bool = True
-    """Whether attributions are put to the test on untrained networks, other classes, and batches."""
+    """Whether attributions are put to the test on untrained networks, wrong classes, grey images."""
 
     _trained: tuple[Trained, ...] = PrivateAttr(default=())
 
