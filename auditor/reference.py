@@ -116,7 +116,7 @@ def _card(metric: Metric) -> str:
     lines = [
         ("Reads", f"{direction[metric.better]}; {_range(metric)}; chance: {metric.chance or 'not declared'}"),
         ("Assumes", f"as `{metric.repeats}`, but {metric.assuming}" if metric.repeats else ""),
-        ("Not estimable", metric.undefined),
+        ("Not estimable", "" if metric.undefined == "undefined" else metric.undefined),
         ("Misleads", metric.pitfall or "no pitfall declared"),
         ("Source", metric.reference or "not stated"),
     ]
