@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .model import ScoreTable as ScoreTable
     from .network import Cases as Cases
     from .network import Network as Network
+    from .notebook import LoadedAudit as LoadedAudit
+    from .notebook import load as load
     from .section import Section as Section
     from .strategy import ClassCounts as ClassCounts
     from .strategy import Criterion as Criterion
@@ -69,6 +71,7 @@ _HOMES = {
     "metric": ("Metric",),
     "model": ("Layers", "ModelLoader", "Preprocessing", "ScoreTable"),
     "network": ("Cases", "Network"),
+    "notebook": ("LoadedAudit", "load"),
     "section": ("Section",),
     "strategy": ("ClassCounts", "Criterion", "Strategy", "TrainingBatch"),
     "tally": ("Tally",),

@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,8 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> N
         found.append(f"{len(shapes)} have another shape ({_few(sizes)})")
     if found:
         remedy = "is the number of classes right?" if shapes and not missing else "is it another architecture?"
+        if prefix := _shared_prefix(weights, own):
+            remedy = f"every name in it begins with {prefix!r}: save the weights of that part alone, model.{prefix[:-1]}.state_dict()"
         raise ModelRefused(f"{path} does not fit {type(module).__name__}: {'; '.join(found)}; {remedy}")
     for name, tensor in weights.items():
         if tensor.is_floating_point() != own[name].is_floating_point():
@@ -107,6 +109,14 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> N
         module.load_state_dict(own, strict=True)
     except Exception as error:  # a network may load its weights in its own way
         raise ModelRefused(f"{path} does not fit {type(module).__name__}: {_brief(error)}") from error
+
+
+def _shared_prefix(weights: Iterable[str], own: Iterable[str]) -> str:
+    """What every name has in front of a name of the network's own, as where the network is a part of a larger module; "" if nothing."""
+    names, known = list(weights), set(own)
+    found = {name.partition(".")[0] + "." for name in names}
+    prefix = found.pop() if len(found) == 1 else ""
+    return prefix if prefix and all(name.removeprefix(prefix) in known for name in names) else ""
 
 
 def read_card(path: Path) -> dict[str, Any]:

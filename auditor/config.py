@@ -30,7 +30,7 @@ class Use(BaseModel):
     It is made from what YAML says: `Use.model_validate({"use": "captum", "method": "Occlusion"})`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     use: Annotated[str, Field(min_length=1)]
     options: dict[str, Any] = {}
@@ -54,18 +54,21 @@ ANALYSES = (Use(use="performance"), Use(use="alignment"), Use(use="dissection"))
 class Report(BaseModel):
     """What the report is made of."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     formats: Annotated[tuple[Literal["html", "pdf"], ...], Field(min_length=1)] = ("html", "pdf")
+    """What is written: report.html, report.pdf, or both. The PDF needs Pango, the HTML nothing."""
     images: bool = True
+    """Whether the report shows images and maps of chosen cases; false leaves numbers, tables and charts."""
 
 
 class TrainingImages(BaseModel):
     """Images that the networks were trained on: the audited data set with these options in place of its own, at most `limit`."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     limit: Annotated[int, Field(ge=1)] | None = None
+    """At most this many of them are read; all unless given."""
 
     def instead_of(self, dataset: Use) -> Use:
         """The data set with the options that differ."""
@@ -75,7 +78,7 @@ class TrainingImages(BaseModel):
 class Written(BaseModel):
     """What a YAML file says, typed, and where each value was written."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     _places: Places = PrivateAttr(default_factory=lambda: Places("audit.yaml"))
 
@@ -102,20 +105,35 @@ class AuditConfig(Written):
     """One audit: which models, on which data, contrasted with which reference, looked at how."""
 
     title: Annotated[str, Field(min_length=1)]
+    """The heading of the report."""
     dataset: Use
+    """The images that are audited: a data set plugin by name, with its options."""
     training_images: TrainingImages | None = None
+    """Images that the networks were trained on: options that differ from the data set's, such as `{split: train}`."""
     models: Annotated[tuple[Use, ...], Field(min_length=1)]
+    """The networks, each with the strategy that it was trained by; `{from: FOLDER}` takes what `auditor train` wrote there."""
     reference: Annotated[str, Field(min_length=1)]
+    """The strategy that every other one is compared with; one of those that the models name."""
     attributions: tuple[Use, ...] = ATTRIBUTIONS
+    """How maps are made of where a network looks; [] for none, which a table of scores needs."""
     analyses: Annotated[tuple[Use, ...], Field(min_length=1)] = ANALYSES
+    """What is measured."""
     claims: Claims = Claims()
+    """Which differences are the question, and how large one may be and still not matter; said before measuring."""
     gates: tuple[Gate, ...] = ()
+    """What must hold for exit code 0."""
     report: Report = Report()
+    """What the report is made of."""
     plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Loose .py files beside audit.yaml, or installed distributions; nothing else is loaded. They are code."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of everything random in the audit itself: random boxes, resampled patients, sign flips."""
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Images of a forward pass; it changes memory and time. Numbers can differ in their last digits."""
     max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
+    """The share of images that may be unusable before the audit counts as incomplete (exit code 3)."""
     controls: bool = True
+    """Whether attributions are put to the test on untrained networks, wrong classes, grey images."""
 
     _trained: tuple[Trained, ...] = PrivateAttr(default=())
 

@@ -45,16 +45,30 @@ class Gate(BaseModel):
     `at_least`, `at_most`: the interval of each network shows that its number reaches `value`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, json_schema_extra=_what_goes_with_a_claim)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        json_schema_extra=_what_goes_with_a_claim,
+    )
 
     metric: Name
+    """A metric that this audit measures."""
     claim: Claim
+    """What its interval must show."""
     strategy: Name | None = None
+    """Only this strategy; every one but the reference unless given."""
     class_name: Name | None = Field(default=None, alias="class")
+    """Only this class, or a pseudo class such as (tail); the overall number unless given."""
     attribution: Name | None = None
+    """Only maps of this method; all unless given."""
     margin: Annotated[float, Field(gt=0)] | None = None
+    """For noninferior: how much worse is still good enough; that of the claims unless given."""
     value: float | None = None
+    """For at_least and at_most: the limit."""
     tier: Literal["blocking", "advisory"] = "blocking"
+    """A blocking gate decides the exit code, an advisory one is only told."""
 
     @property
     def contrasts(self) -> bool:

@@ -532,3 +532,13 @@ def test_ten_thousand_random_changes_give_the_same_weights_or_a_refusal(tmp_path
         broken.write_bytes(changed[: draw.choice([len(changed), draw.randrange(len(changed))])])
         with contextlib.suppress(ModelRefused):
             assert same(read_weights(broken), wanted)
+
+
+def test_weights_of_a_larger_module_are_answered_with_the_part_to_save(tmp_path: Path) -> None:
+    part = small()
+    torch.save({f"net.{name}": tensor for name, tensor in part.state_dict().items()}, tmp_path / "whole.pt")
+    with pytest.raises(ModelRefused, match=r"every name in it begins with 'net\.': .* model\.net\.state_dict\(\)$"):
+        load_into(part, read_weights(tmp_path / "whole.pt"), tmp_path / "whole.pt")
+    torch.save({f"net.x{name}": tensor for name, tensor in part.state_dict().items()}, tmp_path / "other.pt")
+    with pytest.raises(ModelRefused, match=r"is it another architecture\?$"):
+        load_into(part, read_weights(tmp_path / "other.pt"), tmp_path / "other.pt")

@@ -573,3 +573,19 @@ def test_a_file_replaced_by_one_of_equal_size_is_another_version(root: Root, fol
         after = {s.id: s.version for s in data.index()}
         assert path.stat().st_size == size
         assert [name for name in before if before[name] != after[name]] == [path.name]
+
+
+def test_names_without_their_ending_are_answered_with_the_suffix(folder: Path) -> None:
+    stems = table(folder, "image,Mass\n007,1\nc,0\n")
+    with pytest.raises(DatasetError, match=r"found no file '007', but '007\.png'; say suffix: \.png"):
+        ImageFolder(stems, folder).index()
+    assert [sample.problem for sample in ImageFolder(stems, folder, suffix=".png").index()] == [None, None]
+
+
+def test_a_folder_with_none_of_the_files_is_refused_and_one_with_some_is_not(folder: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"none of the 2 files that table\.csv names is there, such as 'x\.png'; there is 007\.png, a,"
+    ):
+        ImageFolder(table(folder, "image,Mass\nx.png,1\ny.png,0\n"), folder).index()
+    some = ImageFolder(table(folder, "image,Mass\nx.png,1\nc.png,0\n"), folder).index()
+    assert [sample.problem for sample in some] == ["missing", None]

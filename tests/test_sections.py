@@ -396,3 +396,12 @@ def test_the_card_of_a_metric_says_how_it_misleads_in_the_metrics_own_words(evid
     assert len(warned) > 10
     assert all(pitfall in said for pitfall in warned)
     assert "Only the brightest place counts" in said
+
+
+def test_one_strategy_alone_is_not_said_to_be_contrasted(evidence: Evidence) -> None:
+    alone = replace(evidence, models=evidence.models[:1], summaries=(), comparisons=(), controls=(), gates=())
+    opening = text(summary.Summary, alone)
+    contrasted = text(strategies.Strategies, alone)
+    assert "1 trained network was examined for what it predicts and where it looks; with one way of training (bce)" in opening
+    assert "There is one way of training, bce, so nothing is contrasted." in contrasted
+    assert "ways of training are contrasted" not in contrasted

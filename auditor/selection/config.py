@@ -34,11 +34,14 @@ UNREADABLE = "(unreadable)"
 class From(BaseModel):
     """The run folder of a finished audit, its audit.yaml where that does not lie beside it, and which of its models."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     run: Name
+    """The run folder of a finished audit."""
     audit: Name | None = None
+    """Its audit.yaml; NAME.yaml beside NAME-run unless given."""
     model: Name | None = None
+    """Which of its networks; needed where it has several."""
 
     @model_validator(mode="before")
     @classmethod
@@ -50,27 +53,44 @@ class Query(Use):
     """A labelled data set, and which of its images of the rare classes are the query: the missed ones, all, or these `ids`."""
 
     choose: Literal["misclassified", "all"] = "misclassified"
+    """The images of a class that the network misses, or all of it."""
     q_min: Annotated[int, Field(ge=1)] = 5
+    """If fewer are missed, all of the class are the query, and that is said."""
     ids: tuple[Name, ...] = ()
+    """The query by name instead; each counts for the classes that it shows."""
 
 
 class MineConfig(Written):
     """What to choose: so many images of a pool, for these classes of this network, by this function."""
 
     title: Name
+    """A name for people."""
     from_: Annotated[From | None, Field(alias="from")] = None
+    """A finished audit that names the network and its weak classes; this or `model`."""
     model: Use | None = None
+    """A network as in audit.yaml; this or `from`."""
     pool: Use
+    """A data set plugin: what may be chosen. Its labels are not looked at."""
     query: Query
+    """A labelled data set plugin; which of its images are the query is said beside its options."""
     classes: tuple[Name, ...] = ()
+    """The rare classes; with `from`, those that the audit found rare or weak unless given."""
     budget: Annotated[int, Field(ge=1)]
+    """How many images to choose."""
     function: FunctionName = "flqmi"
+    """How they are chosen; docs/selection.md has the definitions."""
     kernel: KernelName = "gradient"
+    """What images are compared by, for the first five functions."""
     eta: Positive = 1.0
+    """Weight of relevance to the query against variety; at most 1 for logdetmi, not for gcmi."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of what is random."""
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Images of a forward pass."""
     plugins: tuple[Name, ...] = ()
+    """Loose .py files beside mine.yaml, or installed distributions; those of the audit come along."""
     max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
+    """The share of the pool that may be unusable before the exit code is 3."""
 
 
 class MinePlan(NamedTuple):

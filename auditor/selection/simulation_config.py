@@ -29,19 +29,33 @@ class SimulationConfig(TrainConfig):
     """
 
     test: dict[str, Any]
+    """What every network is measured on: the options that differ from the data set's, or another data set."""
     classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """The rare classes to choose for."""
     imbalance: Literal["binary", "long_tail"] = "binary"
+    """binary: images with and without the rare classes; long_tail: by their rarest finding, in equal proportions."""
     ratio: Annotated[float, Field(ge=1)] = 20
+    """How many times more common the most common group is than the rarest, at the start and in the pool."""
     labelled: Count = 100
+    """Images of the most common group that are labelled at the start."""
     pool: Count = 1000
+    """Images of the most common group that can be chosen."""
     query: Count = 20
+    """Validation images of each group."""
     functions: Annotated[tuple[FunctionName, ...], Field(min_length=1)] = ("flqmi", "random", "entropy")
+    """The ways of choosing that are compared."""
     budget: Count
+    """How many images are chosen in a round."""
     rounds: Count = 10
+    """How many rounds of choosing and training."""
     kernel: KernelName = "gradient"
+    """As in mine.yaml."""
     eta: Positive = 1.0
+    """As in mine.yaml."""
     choose: Literal["misclassified", "all"] = "misclassified"
+    """As under `query` in mine.yaml."""
     q_min: Count = 5
+    """As under `query` in mine.yaml."""
 
     @property
     def networks(self) -> int:

@@ -31,13 +31,16 @@ class Architecture(Use):
     """
 
     pretrained: Annotated[str, Field(min_length=1)] | None = None
+    """Where training starts: a checkpoint file, or imagenet (torchvision downloads it); random unless given."""
 
 
 class Combination(Use):
     """A strategy, by its loss, `with` others that choose, spare or add images; `as` is what the audit will call it."""
 
     with_: Annotated[tuple[Use, ...], Field(alias="with")] = ()
+    """Strategies that choose, spare or add images, together with this loss."""
     as_: Annotated[str | None, Field(alias="as", min_length=1)] = None
+    """What the audit will call it; the names joined by + unless given."""
 
     @property
     def called(self) -> str:
@@ -49,15 +52,25 @@ class TrainConfig(Written):
     """What to train: architectures x strategies x seeds on one data set, by one recipe."""
 
     title: Annotated[str, Field(min_length=1)]
+    """A name for people."""
     dataset: Use
+    """The images to train on: a data set plugin by name, with its options."""
     validation: Annotated[float, Field(gt=0, lt=1)] | dict[str, Any] = 0.1
+    """A share of the patients, or the options of another split or data set."""
     models: Annotated[tuple[Architecture, ...], Field(min_length=1)]
+    """The architectures, without checkpoint, strategy and seed."""
     strategies: Annotated[tuple[Combination, ...], Field(min_length=1)]
+    """The ways of handling class imbalance to train by."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)] = (0,)
+    """Every strategy is trained once per seed; networks of one seed start alike and see the same images in the same order."""
     recipe: Use = Use(use="paper2022")
+    """How long and how fast: a recipe by name, or with what differs from it."""
     plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Loose .py files beside train.yaml, or installed distributions; nothing else is loaded. They are code."""
     shared_patients: bool = False
+    """Whether patients may be in training and validation both; refused unless true."""
     max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
+    """The share of images that may be unusable."""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 class DicomFolder(LabelledFiles):
     """Single-frame grey DICOM files in `folder`, described by a CSV `table` with one row per image.
 
-    Classes are columns of 1, 0, and -1 or nothing for unknown, or the names in `label_column`; `LabelledFiles` tells all the
-    options. Patients and labels come from the table, never from the files' headers.
+    The options are those of `image_folder`, without `colour`. Patients and labels come from the table, never from the files' headers.
     """
 
     name: ClassVar[str] = "dicom_folder"

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 class ImageFolder(LabelledFiles):
     """PNG or JPEG images in `folder`, described by a CSV `table` with one row per image.
 
-    Classes are columns of 1, 0, and -1 or nothing for unknown, or the names in `label_column`; `LabelledFiles` tells all the
-    options. Images are read as grey; one that has real colours is refused unless `colour` says that they are meant.
+    The classes are columns of 1, 0, and -1 or nothing for unknown: those that `class_names` lists, or else every column that
+    holds nothing but that. Or else one `label_column` has the names joined by "|", "No Finding" for none, and an empty cell
+    for unknown. `image_column` names the files, without their ending where `suffix` has it (".png"). `patient_column: ""` says that every
+    image is a patient of its own; `split` takes only the rows that have it in `split_column`. `boxes` is a CSV of image, label, x, y,
+    width, height in pixels of the file. Without `folder` there are no pixels, and only tables of scores can be audited.
+    Images are read as grey; one that has real colours is refused unless `colour` says that they are meant.
     """
 
     name: ClassVar[str] = "image_folder"

@@ -68,7 +68,26 @@ class LabelledFiles(Dataset):
                 if image in boxes and problem is None:
                     drawn, problem = self._boxes(image, boxes[image])
                 samples.append(Sample(image, patient, labels, drawn, split, image + self.suffix, version, problem))
+        self._check_folder(samples)
         return samples
+
+    def _check_folder(self, samples: Sequence[Sample]) -> None:
+        """Some files may be missing; that none is there is a wrong folder or suffix."""
+        if self.folder is None or any(sample.problem != "missing" for sample in samples):
+            return
+        there = sorted(entry.name for entry in self.folder.iterdir()) if self.folder.is_dir() else []
+        for sample in samples:
+            endings = [name.removeprefix(sample.source) for name in there if name.startswith(f"{sample.source}.")]
+            if endings:
+                raise DatasetError(
+                    f"{self.folder}: found no file {sample.source!r}, but {sample.source + endings[0]!r}; say suffix: {endings[0]}"
+                )
+        for sample in samples[:1]:
+            few = f"{', '.join(there[:3])}{' ...' if len(there) > 3 else ''}" if there else "nothing"
+            raise DatasetError(
+                f"{self.folder}: none of the {len(samples)} files that {self.table.name} names is there, such as {sample.source!r};"
+                f" there is {few}{nearest(sample.source, there)}"
+            )
 
     def read(self, sample: Sample) -> npt.NDArray[np.float32]:
         """Pixels of one file of the folder."""
