@@ -33,8 +33,11 @@ def prepare_mask(mask: Mask, preprocessing: Preprocessing) -> tuple[Mask, Frame]
     return np.ascontiguousarray(mask[:, rows[part[0]]][:, :, columns[part[1]]]), frame
 
 
-def read_mask(dataset: Dataset, sample: Sample, preprocessing: Preprocessing, classes: int, frame: Frame) -> Mask | str:
-    """The prepared mask of a sample, or why there is none; PluginError where the data set breaks its promise."""
+def read_mask(dataset: Dataset, sample: Sample, preprocessing: Preprocessing, classes: int, frame: Frame | None) -> Mask | str:
+    """The prepared mask of a sample, or why there is none; PluginError where the data set breaks its promise.
+
+    `frame` is the part of the image that was kept, where that is known: the mask's must be the same.
+    """
     try:
         mask = dataset.mask(sample)
     except Unreadable as problem:
@@ -48,7 +51,7 @@ def read_mask(dataset: Dataset, sample: Sample, preprocessing: Preprocessing, cl
     if strange := sorted(set(np.unique(mask).tolist()) - {0, 1, UNKNOWN}):
         raise PluginError(f"the data set {dataset.name} gave a mask with the value {strange[0]}; allowed: 0, 1 and {UNKNOWN}")
     prepared, seen = prepare_mask(mask, preprocessing)
-    if not np.allclose(seen, frame):
+    if frame is not None and not np.allclose(seen, frame):
         raise PluginError(
             f"the data set {dataset.name} gave a mask of {mask.shape[1]} x {mask.shape[2]}, another shape than its image"
         )
