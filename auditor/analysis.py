@@ -17,8 +17,10 @@ OVERALL = -1
 """The target of a case that stands for all findings of its image together."""
 
 NEEDS = frozenset(
-    {"logits", "labels", "positive", "box", "attribution", "features", "embeddings", "image", "overall", "split:train"}
-)
+    {
+        "logits", "labels", "positive", "box", "attribution", "features", "embeddings", "image", "overall", "split:train", "pixels", "mask",
+    }
+)  # fmt: skip
 
 
 class Analysis:
@@ -27,7 +29,8 @@ class Analysis:
     `needs` says what it reads; it is handed only cases that have all of it, and reading anything else is an error:
     `logits`, `labels` (the case's label is known), `positive` (the label is 1), `box` (the case has a usable box),
     `attribution` (a map per case; the analysis is run once per attribution), `features` (activations of the dissection
-    layer), `embeddings` (what goes into the network's last linear layer), `image` (the pixels and the network itself). With `overall` it is also handed one case per image that stands
+    layer), `embeddings` (what goes into the network's last linear layer), `image` (the pixels and the network itself), `pixels` (an answer
+    for every pixel, from a network with `output: pixels`), `mask` (the data set says which pixels belong to the finding). With `overall` it is also handed one case per image that stands
     for all its findings together: its target is -1 and its boxes are all the image's boxes. With `split:train` it also measures
     the `training_images` of audit.yaml, if there are any, and a metric can say how the two differ (see `Metric`).
     """

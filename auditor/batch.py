@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from . import pixel_answers
 from .analysis import OVERALL
 from .boxes import Edges, Frame, Rounding, pixel_edges, resized, union_masks, within
 from .dataset import Box, Sample
 from .elsewhere import Elsewhere, Others
 from .errors import PluginError
 from .last_layer import NOT_LINEAR, LastLayer
+from .masks import NO_MASK, Mask, on_grid
 from .network import Cases, Network
 from .placement import Regions, regions
 from .tally import Tally
@@ -47,12 +49,14 @@ class Batch:
         softmax: bool = False,
         seed: int = 0,
         elsewhere: Elsewhere | None = None,
+        masks: Callable[[int], Mask | str] | None = None,
     ) -> None:
         self.samples, self.classes, self.size, self.seed = tuple(samples), tuple(classes), size, seed
         self.network, self.images = network, images
         self._scores, self._features, self.softmax = scores, features, softmax
         self._maps: dict[tuple[int, int, int], Tensor] = {}
         self._elsewhere = elsewhere
+        self.mask = masks or (lambda image: NO_MASK)
         self.skip: frozenset[int] = frozenset()
         self._cases: dict[tuple[frozenset[str], frozenset[int]], tuple[list[tuple[int, int]], list[tuple[int, int, str]]]] = {}
         self.frames = list(frames or [Frame()] * len(samples))
@@ -74,6 +78,19 @@ class Batch:
         others = raw[:, None, :].expand(-1, raw.shape[1], -1).clone()
         others.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
         return (raw - others.logsumexp(2))[:, self.network.outputs]
+
+    @cached_property
+    def pixel_logits(self) -> Tensor:
+        """How far each answer lies beyond even odds [n, K, h, w], float32 on the CPU; see `pixel_answers.beyond`."""
+        assert self.network is not None and self.images is not None
+        raw = self.network.every_logit(self.images)[: len(self.samples)].float()
+        return pixel_answers.beyond(raw, self.network.outputs, self.softmax).cpu()
+
+    @property
+    def answered(self) -> Tensor:
+        """For which images [n] all answers are finite numbers."""
+        of_pixels = self.network is not None and self.network.output == "pixels"
+        return torch.isfinite(self.pixel_logits.flatten(1) if of_pixels else self.logits).all(1)
 
     @cached_property
     def features(self) -> Tensor:
@@ -187,6 +204,8 @@ class Batch:
             return "label unknown"
         if "box" in needs and not self.boxes(image, target):
             return "no box"
+        if "mask" in needs and isinstance(why := self.mask(image), str):
+            return why
         if "embeddings" in needs and self.last_layer is None:
             return NOT_LINEAR
         return None
@@ -253,6 +272,25 @@ class View:
         """Log-odds of each case [P], float64."""
         self._need("logits")
         return self._per_case(self._batch.logits)
+
+    @property
+    def pixel_logits(self) -> Tensor:
+        """For each case how far every pixel's answer lies beyond even odds [P, h, w], float32 on the CPU: log-odds, or with a
+        softmax head the output less the largest other one."""
+        self._need("pixels")
+        return self._per_case(self._batch.pixel_logits)
+
+    @property
+    def pixel_truth(self) -> npt.NDArray[np.uint8]:
+        """For each case its mask [P, h, w] on the grid of the answers: 1 inside the finding, 0 outside, 255 not known."""
+        self._need("mask")
+        height, width = self._batch.pixel_logits.shape[2:] if "pixels" in self._needs else self.size
+        found = np.empty((len(self), height, width), np.uint8)
+        for case, (image, target) in enumerate(self._pairs):
+            mask = self._batch.mask(image)
+            assert not isinstance(mask, str)
+            found[case] = on_grid(mask[target], height, width)
+        return found
 
     @property
     def maps(self) -> Tensor:

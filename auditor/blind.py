@@ -87,8 +87,8 @@ def _climb(plan: Plan, unit: Unit, ledger: Ledger, store: PixelStore) -> None:
 
 
 def _lens(plan: Plan) -> Preprocessing | None:
-    """How the first network that is looked into sees an image."""
-    return next((model.loader.preprocessing for model in plan.models if model.looked_into), None)
+    """How the first network with maps sees an image."""
+    return next((model.loader.preprocessing for model in plan.models if model.explained), None)
 
 
 def _boxed(plan: Plan, lens: Preprocessing, store: PixelStore, chunk: int) -> Iterator[tuple[int, Frame]]:

@@ -12,7 +12,15 @@ from .statistics.rows import GROUPS, IMAGE, MACRO, MODEL, Summary
 SHRUNK = 0.8
 """Share of the training images' evidence at or below which a reader is told: our choice, no standard."""
 WHOLES = (MACRO, IMAGE, MODEL, *GROUPS)
-ASYMMETRY, SHIFT, CROSSING, LEFT = "margin_asymmetry", "margin_shift_positive", "crossing_positive", "magnitude_retained"
+LEFT = "magnitude_retained"
+OF_IMAGES = ("margin_asymmetry", "margin_shift_positive", "crossing_positive")
+OF_PIXELS = ("pixel_margin_asymmetry", "pixel_margin_shift_foreground", "pixel_crossing_foreground")
+"""The asymmetry, the shift of the rarer side, and how much more of it is missed."""
+WORDS = {
+    OF_IMAGES: "new images with {} lie closer to the decision boundary than images trained on, and those without it do not.",
+    OF_PIXELS: "on new images the pixels inside {} lie closer to the decision boundary than on images trained on, and those outside it "
+    "do not.",
+}  # fmt: skip
 
 
 def judge(summaries: Sequence[Summary]) -> list[Finding]:
@@ -20,7 +28,7 @@ def judge(summaries: Sequence[Summary]) -> list[Finding]:
 
     A finding is named when its 95 % intervals say so in more than half of the networks that have enough patients on both sides.
     """
-    found = [*_slides(summaries), *_shrinks(summaries)]
+    found = [*_slides(summaries, OF_IMAGES), *_slides(summaries, OF_PIXELS), *_shrinks(summaries)]
     lacking = dict.fromkeys(row.analysis for row in summaries if row.missing == NO_TRAINING)
     if lacking:
         text = f"{NO_TRAINING}, so {' and '.join(lacking)} cannot say how answers to new images differ from those to images trained on."
@@ -28,9 +36,9 @@ def judge(summaries: Sequence[Summary]) -> list[Finding]:
     return found
 
 
-def _slides(summaries: Sequence[Summary]) -> list[Finding]:
-    """Findings whose images slide towards the boundary, and those without them do not."""
-    asymmetry, shift, crossing = (_reliable(summaries, metric) for metric in (ASYMMETRY, SHIFT, CROSSING))
+def _slides(summaries: Sequence[Summary], metrics: tuple[str, str, str]) -> list[Finding]:
+    """Findings whose images or pixels slide towards the boundary, and those without them do not."""
+    asymmetry, shift, crossing = (_reliable(summaries, metric) for metric in metrics)
     named = []
     for name, rows in asymmetry.items():
         moved = shift.get(name, {})
@@ -41,11 +49,8 @@ def _slides(summaries: Sequence[Summary]) -> list[Finding]:
     if not named:
         return []
     which = ", ".join(words for _, words in sorted(named, reverse=True))
-    text = (
-        f"Learnt by heart rather than understood: new images with {which} lie closer to the decision boundary than images trained on, and "
-        "those without it do not."
-    )
-    return [Finding("caution", text, metric=ASYMMETRY)]
+    text = f"Learnt by heart rather than understood: {WORDS[metrics].format(which)}"
+    return [Finding("caution", text, metric=metrics[0])]
 
 
 def _shrinks(summaries: Sequence[Summary]) -> list[Finding]:

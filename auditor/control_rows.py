@@ -23,6 +23,7 @@ from .statistics.rows import Cohort
 
 CHECKS: tuple[Check, ...] = ("model_randomisation", "wrong_class", "batch_independence", "repeat", "constant_input")
 SCORES_ONLY = "the model gives scores only, so there is no map."
+PER_PIXEL = "the network answers for every pixel, so there is no map of an image's answer."
 NO_BOX = "no image has a box."
 NO_GAUGE = "no analysis of this audit tells how well a map is localised; list alignment."
 ONE_CLASS = "the data have one class, and no other to exchange it for."
@@ -52,8 +53,9 @@ class Told:
                     yield Control(*about, check, ruling.outcome, ruling.says, ruling.numbers, ruling.n)
 
     def _none(self, model: PlannedModel) -> dict[Check, Ruling]:
-        why = Ruling("not estimable", NO_BOX) if model.looked_into else Ruling("not applicable", SCORES_ONLY)
-        return dict.fromkeys(CHECKS, why)
+        if model.explained:
+            return dict.fromkeys(CHECKS, Ruling("not estimable", NO_BOX))
+        return dict.fromkeys(CHECKS, Ruling("not applicable", PER_PIXEL if model.looked_into else SCORES_ONLY))
 
     def _look(self, model: PlannedModel, item: Due) -> dict[Check, Ruling]:
         mine = [unit for unit in self.plan.units_of(model.id) if unit.attribution is item.attribution]

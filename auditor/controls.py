@@ -55,9 +55,9 @@ def gauge(plan: Plan) -> tuple[Analysis, Metric] | None:
 
 def due(plan: Plan, model: PlannedModel) -> list[Due]:
     """The controls of a network, per attribution; none for a table of scores, without boxes, or where they are turned off."""
-    if not plan.config.controls or not model.looked_into or not any(sample.boxes for sample in plan.samples):
+    if not plan.config.controls or not model.explained or not any(sample.boxes for sample in plan.samples):
         return []
-    donor = next(other for other in plan.models if other.looked_into and _make(other) == _make(model))
+    donor = next(other for other in plan.models if other.explained and _make(other) == _make(model))
     return [_due(plan, model, donor, attribution) for attribution in plan.attributions]
 
 
@@ -119,7 +119,7 @@ def passed_through(plan: Plan) -> int:
 
 def _called(plan: Plan, donor: PlannedModel) -> str:
     """`untrained resnet50`, with a number where networks of one architecture are made differently."""
-    makes = [_make(model) for model in plan.models if model.looked_into and model.family == donor.family]
+    makes = [_make(model) for model in plan.models if model.explained and model.family == donor.family]
     place = list(dict.fromkeys(makes)).index(_make(donor))
     return f"untrained {donor.family}{f' #{place + 1}' if place else ''}"
 

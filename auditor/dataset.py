@@ -67,6 +67,12 @@ class Dataset:
         """Pixels [C, H, W] float32 in 0..1 with C 1 (grey, air black) or 3; raises Unreadable with a reason code."""
         raise NotImplementedError
 
+    def mask(self, sample: Sample) -> npt.NDArray[np.uint8] | None:
+        """The truth at every pixel, uint8 [K, H, W] in class order on the grid of `read`: 1 inside the finding, 0 outside, 255
+        not known; None where nobody traced this image. Raises Unreadable with a reason code.
+        """
+        return None
+
     def train_counts(self) -> tuple[int, Mapping[str, int]] | None:
         """(images, positives per class) of the training split where the data set knows it; it orders head to tail."""
         return None

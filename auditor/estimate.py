@@ -43,7 +43,8 @@ def estimate(plan: Plan) -> Cost:
     pixels = sum(images * size * size * 2 for size in recipes.values())
     controls = passed_through(plan)
     if controls:
-        seconds += controls / plan.config.batch * sum(per_batch[m.family] for m in inside) / len(inside)
+        explained = [per_batch[m.family] for m in inside if m.explained]
+        seconds += controls / plan.config.batch * sum(explained) / len(explained)
     return Cost(images, reads, len(inside) * images, controls, len(inside) * batches, pixels, seconds)
 
 

@@ -293,14 +293,19 @@ def prepare(pixels: Pixels, preprocessing: Preprocessing) -> tuple[npt.NDArray[n
     is left alone. `channels` and the normalisation come later, so that one store serves every model of the same geometry.
     """
     _check_pixels(pixels)
-    size = preprocessing.size
-    height, width = _scaled_size(pixels.shape[1], pixels.shape[2], preprocessing)
-    _check_area(height, width)  # a crop of one row by a million columns would be scaled up first
-    resized = _resize(pixels, height, width)
-    top, left = round((height - size) / 2.0), round((width - size) / 2.0)
-    kept = resized[:, top : top + size, left : left + size]
-    frame = Frame(left / width, top / height, (left + size) / width, (top + size) / height)
+    height, width, part, frame = cut(pixels.shape[1], pixels.shape[2], preprocessing)
+    kept = _resize(pixels, height, width)[:, part[0], part[1]]
     return np.rint(np.clip(kept, 0.0, 1.0) * np.float32(65535)).astype(np.uint16), frame
+
+
+def cut(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int, tuple[slice, slice], Frame]:
+    """(height, width) that an image of this size is scaled to, the rows and columns then kept, and them as fractions."""
+    size = preprocessing.size
+    height, width = _scaled_size(height, width, preprocessing)
+    _check_area(height, width)  # a crop of one row by a million columns would be scaled up first
+    top, left = round((height - size) / 2.0), round((width - size) / 2.0)
+    frame = Frame(left / width, top / height, (left + size) / width, (top + size) / height)
+    return height, width, (slice(top, top + size), slice(left, left + size)), frame
 
 
 def _check_pixels(pixels: Pixels) -> None:

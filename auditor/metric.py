@@ -9,7 +9,7 @@ Statistic = Literal[
     "mean", "auroc", "average_precision", "none", "elsewhere", "excess", "kappa", "lift", "others",
     "predicted", "observed", "prevalence_gap", "intercept", "slope", "ece", "ece_chance", "brier", "sensitivity", "specificity",
     "level", "below", "median", "ratio", "pairwise", "shift", "standardised_shift", "retained", "crossing", "wasserstein",
-    "kolmogorov_smirnov", "asymmetry", "standardised_asymmetry", "asymmetry_on_rarity", "retained_with_share",
+    "kolmogorov_smirnov", "asymmetry", "standardised_asymmetry", "asymmetry_on_rarity", "retained_with_share", "change",
 ]  # fmt: skip
 
 

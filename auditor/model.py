@@ -36,6 +36,10 @@ class Preprocessing:
         return f"{self.size}-crop{self.resize or ''}" if self.fit == "crop" else f"{self.size}"
 
 
+PER_PIXEL = frozenset({"pixels", "features", "image"})
+"""What analyses can have of a network that answers for every pixel: no logit and no map of the image as a whole."""
+
+
 @dataclass(frozen=True)
 class Layers:
     """Dotted names of the layers looked at; empty means the loader's own default."""
@@ -48,17 +52,20 @@ class Layers:
 class ModelLoader:
     """Makes a torch module that maps images [N, C, H, W] to logits [N, K].
 
+    With `output: pixels` the logits are [N, K, h, w], one per pixel of a grid whose step, H / h = W / w, is a whole number.
     Write a frozen, keyword-only dataclass; your fields are added to these options, which every model has. `classes` names
     the outputs in order and is matched to the data set by name; leave it empty if the checkpoint carries its class names.
     """
 
     name: ClassVar[str]
     provides: ClassVar[frozenset[str]] = frozenset({"logits", "features", "attribution", "embeddings", "image"})
+    """What analyses can have of a network that answers for whole images."""
 
     strategy: str
     seed: int = 0
     classes: tuple[str, ...] = ()
     head: Literal["sigmoid", "softmax"] = "sigmoid"
+    output: Literal["image", "pixels"] = "image"
     layers: Layers = field(default_factory=Layers)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from . import pixel_answers
 from .errors import ModelRefused, nearest
 from .last_layer import NOT_LINEAR, LastLayer, last_layer, watched
 
@@ -27,10 +28,17 @@ class Network:
 
     `layers` names the module whose output is looked at for each role ("attribution", "dissection"). Whoever asks for logits,
     features or gradients of one batch of images shares one forward pass: nothing before the attribution layer records a
-    graph, and the gradient of a class is taken through the head only.
+    graph, and the gradient of a class is taken through the head only. With `output` "pixels" all logits have two axes more,
+    [N, K, h, w].
     """
 
-    def __init__(self, module: nn.Module, outputs: Sequence[int], layers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        outputs: Sequence[int],
+        layers: Mapping[str, str] | None = None,
+        output: Literal["image", "pixels"] = "image",
+    ) -> None:
         self.module = module.eval()
         for parameter in module.parameters():
             parameter.requires_grad_(False)
@@ -39,7 +47,7 @@ class Network:
         self._form = torch.contiguous_format
         self.pooled_head: Tensor | None = None
         self.last_layer: LastLayer | None = None
-        self.outputs = list(outputs)
+        self.outputs, self.output = list(outputs), output
         self._in_place: set[str] = set()
         self._images: Tensor | None = None
         self._raw: Tensor | None = None
@@ -55,7 +63,7 @@ class Network:
     def __call__(self, images: Tensor) -> Tensor:
         """Logits [N, K] by a plain forward pass of its own, differentiable with respect to `images`."""
         self.forwards += 1
-        return self._ordered(self.module(images))
+        return self._checked(self.module(images), images)[:, self.outputs]
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits [N, K] from the shared forward pass, without a graph."""
@@ -139,7 +147,7 @@ class Network:
 
         watchers = {role: lambda out, role=role: watch(role, out) for role in self.layers}
         with torch.no_grad(), self._hooked(watchers), watched(self.module) as linear:
-            raw = self._checked(self.module(images), len(images))
+            raw = self._checked(self.module(images), images)
         if names and raw.shape[1] != len(names):
             raise ModelRefused(
                 f"the network gives {raw.shape[1]} outputs, and {len(names)} classes are declared: {', '.join(names)}"
@@ -152,7 +160,7 @@ class Network:
         self._in_place = {role for role, (output, version) in seen.items() if output._version != version}
         self.forwards += 1
         self.forget()
-        self.last_layer = last_layer(linear, raw, self.outputs)
+        self.last_layer = last_layer(linear, raw, self.outputs) if self.output == "image" else None
         if "attribution" in self.layers and "attribution" not in self._in_place:
             self.pooled_head = self._pooled_linear(seen["attribution"][0], raw)
 
@@ -165,16 +173,19 @@ class Network:
         same = torch.allclose(rebuilt, raw, rtol=1e-4, atol=1e-4 * max(1.0, float(raw.abs().max())))
         return linear[-1].weight.detach()[self.outputs] if same else None
 
-    def _checked(self, raw: object, count: int) -> Tensor:
+    def _checked(self, raw: object, images: Tensor) -> Tensor:
+        if self.output == "pixels":
+            return pixel_answers.checked(raw, images)
+        count = len(images)
         if isinstance(raw, Tensor) and raw.ndim == 1:
             raw = raw[:, None]
         if not isinstance(raw, Tensor) or raw.ndim != 2 or len(raw) != count:
             shape = list(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
-            raise ModelRefused(f"the network gives {shape} for {count} images, not logits [{count}, K]")
+            way = ""
+            if isinstance(raw, Tensor) and raw.ndim == 4:
+                way = "; write output: pixels for a network that answers for every pixel"
+            raise ModelRefused(f"the network gives {shape} for {count} images, not logits [{count}, K]{way}")
         return raw
-
-    def _ordered(self, raw: Tensor) -> Tensor:
-        return self._checked(raw, len(raw))[:, self.outputs]
 
     def _look(self, images: Tensor) -> None:
         if images is self._images:
@@ -191,7 +202,7 @@ class Network:
 
         with torch.set_grad_enabled("attribution" in self.layers and self.pooled_head is None):
             with self._hooked({role: lambda out, role=role: tap(role, out) for role in sorted(self.layers, reverse=True)}):
-                self._raw = self._checked(self.module(images), len(images))
+                self._raw = self._checked(self.module(images), images)
                 self._logits = self._raw[:, self.outputs]
         self.forwards += 1
         self._images = images

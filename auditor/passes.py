@@ -78,7 +78,7 @@ def open_network(plan: Plan, model: PlannedModel, store: PixelStore, module: nn.
     wanted = {"attribution": model.layers.attribution, "dissection": model.layers.dissection}
     layers = {role: name for role, name in wanted.items() if name}
     images = normalise(_two_images(plan, model, store), model.loader.preprocessing).to(plan.device)
-    network = Network((module or model.loader.load()).to(plan.device), model.outputs, layers)
+    network = Network((module or model.loader.load()).to(plan.device), model.outputs, layers, model.loader.output)
     for form in (torch.channels_last, torch.contiguous_format):
         network.use(form)
         try:
@@ -110,6 +110,7 @@ def seen(plan: Plan, model: PlannedModel, network: Network, pixels: Pixels, plac
     short = plan.config.batch - len(images)
     if short:
         images = torch.cat([images, images.new_zeros((short, *images.shape[1:]))])
+    kept = pixels.masks
     batch = Batch(
         [plan.samples[number] for number in numbers],
         plan.classes,
@@ -120,6 +121,7 @@ def seen(plan: Plan, model: PlannedModel, network: Network, pixels: Pixels, plac
         softmax=model.loader.head == "softmax",
         seed=plan.config.seed,
         elsewhere=plan.elsewhere,
+        masks=None if kept is None else lambda image: kept.of(numbers[image]),
     )
     return Looked(batch, numbers)
 
@@ -291,7 +293,7 @@ class _ModelPass:
 
     def _without_answer(self, batch: Batch, numbers: list[int]) -> list[Quarantine]:
         """Samples for which the model gives no finite logits; they are left out of everything."""
-        rows: list[int] = torch.nonzero(~torch.isfinite(batch.logits).all(1))[:, 0].tolist()
+        rows: list[int] = torch.nonzero(~batch.answered)[:, 0].tolist()
         batch.skip = frozenset(rows)
         if self.model.looked_into:
             return [Quarantine(numbers[row], "nonfinite", f"{self.model.id} gives logits that are not numbers") for row in rows]

@@ -17,17 +17,20 @@ from .dataset import Dataset, Sample
 from .errors import Unreadable
 from .imaging import prepare
 from .ledger import Quarantine, publish
+from .masks import Masks
 from .model import Preprocessing
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The readable samples of a chunk: their numbers in the plan, pixels uint16 [n, C, S, S], frames, and the unreadable."""
+    """The readable samples of a chunk: their numbers in the plan, pixels uint16 [n, C, S, S], frames, the unreadable, and masks
+    that are read when they are asked for."""
 
     rows: npt.NDArray[np.int64]
     stored: npt.NDArray[np.uint16]
     frames: list[Frame]
     unreadable: list[Quarantine]
+    masks: Masks | None = None
 
 
 class PixelStore:
@@ -60,11 +63,13 @@ class PixelStore:
             first = number * self.chunk
             publish(path, _packed(self.dataset, list(enumerate(self.samples))[first : first + self.chunk], preprocessing))
         with np.load(path, allow_pickle=False) as kept:
+            rows, frames = kept["rows"], [Frame(*map(float, frame)) for frame in kept["frames"]]
             return Pixels(
-                rows=kept["rows"],
+                rows=rows,
                 stored=kept["stored"],
-                frames=[Frame(*map(float, frame)) for frame in kept["frames"]],
+                frames=frames,
                 unreadable=[Quarantine(*item) for item in json.loads(str(kept["unreadable"]))],
+                masks=Masks(path.with_name(f"{number:06d}-masks.npz"), self.dataset, self.samples, preprocessing, rows, frames),
             )
 
 

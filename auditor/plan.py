@@ -21,7 +21,7 @@ from .elsewhere import Elsewhere
 from .errors import AuditError, PluginError, nearest
 from .identity import digest, identity, options
 from .metric import Metric
-from .model import Layers, ModelLoader
+from .model import PER_PIXEL, Layers, ModelLoader, ScoreTable
 from .registry import Registry
 
 if TYPE_CHECKING:
@@ -49,7 +49,17 @@ class PlannedModel:
     @property
     def looked_into(self) -> bool:
         """Whether there is a network behind it, or only scores."""
-        return "features" in self.loader.provides
+        return "features" in self.provides
+
+    @property
+    def explained(self) -> bool:
+        """Whether attributions can say where it looks: it answers for whole images, and there is a network behind it."""
+        return "attribution" in self.provides
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """What analyses can have of it."""
+        return PER_PIXEL if self.loader.output == "pixels" else self.loader.provides
 
 
 @dataclass(frozen=True)
@@ -246,7 +256,15 @@ def _check_analysis(analysis: Analysis, place: str, problems: Problems) -> None:
         )
     if "overall" in analysis.needs | observes and (analysis.needs | observes) & {"logits", "attribution"}:
         problems.add(f"{place}: analysis {analysis.name} needs overall, and an image as a whole has no logit and no map")
-    if analysis.tallies() and (analysis.needs | observes) & {"attribution", "image", "logits", "embeddings", "split:train"}:
+    if analysis.tallies() and (analysis.needs | observes) & {
+        "attribution",
+        "image",
+        "logits",
+        "embeddings",
+        "split:train",
+        "pixels",
+        "mask",
+    }:
         problems.add(
             f"{place}: analysis {analysis.name} looks twice, so it can need features, box, positive, labels, overall only"
         )
@@ -311,7 +329,9 @@ def plan_model(loader: ModelLoader, place: str, code: str, classes: tuple[str, .
     for name in classes:
         if name not in declared:
             raise PluginError(f"no output is called {name!r}; the outputs are {', '.join(declared)}{nearest(name, declared)}")
-    default = loader.default_layers()
+    if loader.output == "pixels":
+        _check_per_pixel(loader)
+    default = loader.default_layers() if loader.output == "image" else Layers()
     attribution = loader.layers.attribution or default.attribution
     layers = Layers(attribution, loader.layers.dissection or default.dissection or attribution)
     family = loader.family()
@@ -330,6 +350,13 @@ def plan_model(loader: ModelLoader, place: str, code: str, classes: tuple[str, .
         digest=weights,
         identity=digest(weights, identity(loader), code, asdict(layers), outputs),
     )
+
+
+def _check_per_pixel(loader: ModelLoader) -> None:
+    if isinstance(loader, ScoreTable):
+        raise PluginError("output: found pixels for a table of scores; allowed: image")
+    if loader.layers.attribution:
+        raise PluginError("layers.attribution: a network with output: pixels has no map per image; name layers.dissection only")
 
 
 def _limited(samples: list[Sample], limit: int | None) -> list[Sample]:
@@ -396,7 +423,7 @@ def _units(
             what = component_identity("analyses", analysis, registry)
             for attribution, look in looks if "attribution" in analysis.needs else [(None, None)]:
                 units.append(Unit(digest(model.id, model.identity, shared, what, look), model.id, analysis, attribution))
-        for attribution, look in looks if gallery and model.looked_into else ():
+        for attribution, look in looks if gallery and model.explained else ():
             key = digest(model.id, model.identity, shared, "(pictures)", sorted(gallery), look)
             units.append(Unit(key, model.id, None, attribution))
     return tuple(units), tuple(unmet)
@@ -404,7 +431,11 @@ def _units(
 
 def _unmet(model: PlannedModel, analysis: Analysis, attributions: Sequence[Attribution]) -> str | None:
     """Why an analysis cannot be run on a model at all."""
-    lacking = (analysis.needs - {"labels", "positive", "box", "overall", "split:train"}) - model.loader.provides
+    lacking = (analysis.needs - {"labels", "positive", "box", "overall", "split:train", "mask"}) - model.provides
+    if lacking == {"pixels"}:
+        return f"not applicable: the model answers for whole images; {analysis.name} needs an answer for every pixel"
+    if lacking and model.looked_into:
+        return f"not applicable: the network answers for every pixel, not for the image; {analysis.name} needs {', '.join(sorted(lacking))}"
     if lacking:
         return f"the model gives scores only; {analysis.name} needs {', '.join(sorted(lacking))}"
     if "attribution" in analysis.needs and not attributions:

@@ -297,7 +297,7 @@ def environment(device: str) -> dict[str, Any]:
 
 def _pictures(plan: Plan, ledger: Ledger, store: PixelStore, failures: dict[str, str]) -> Iterator[Picture]:
     """The cases chosen by the plan's rule, with the raw maps of every model that sees the same part of the image."""
-    inside = [model for model in plan.models if model.looked_into]
+    inside = [model for model in plan.models if model.explained]
     if not plan.gallery or not inside:
         return
     lens = inside[0].loader.preprocessing

@@ -23,7 +23,9 @@ told before each, the first being 1.
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Positives and negatives of every class in the training set, in class order."""
+    """Positives and negatives of every class in the training set, in class order: of images, or of pixels where `loss` and
+    `extra` are asked for a network that answers for every pixel.
+    """
 
     classes: tuple[str, ...]
     positives: tuple[int, ...]
@@ -33,6 +35,8 @@ class ClassCounts:
 @dataclass(frozen=True)
 class TrainingBatch:
     """Images [N, C, H, W] as the network sees them, labels [N, K] float in 0..1, and which labels are known [N, K] bool.
+
+    Of networks that answer for every pixel both are [N, K, h, w].
 
     A label that is not known is 0 and counts for nothing.
     """

@@ -20,6 +20,7 @@ from . import tally as tallies_of
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
 from .batch import Batch
+from .boxes import pixel_edges, union_mask
 from .conclusion_contract import check_conclusion
 from .contract import ContractBroken as ContractBroken
 from .contract import check_component, expect, no_trace
@@ -27,6 +28,7 @@ from .dataset import Box, Dataset, Sample
 from .errors import PluginError as PluginError
 from .errors import Unreadable
 from .evidence import Evidence
+from .masks import UNKNOWN
 from .measuring import checked
 from .model import ModelLoader, ScoreTable
 from .network import Cases, Network
@@ -94,19 +96,35 @@ def planted_network(images: Tensor) -> Network:
     return network
 
 
-def planted_batch(rows: list[int] | None = None, dtype: torch.dtype = torch.float32) -> Batch:
-    """Some of the planted samples as a batch."""
+class BrightPixels(nn.Module):
+    """Answers for every second pixel: class k is where channel k is bright."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[:, :, 1::2, 1::2] * 8 - 3
+
+
+def planted_mask(sample: Sample) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The boxes of a planted sample as a mask uint8 [3, 32, 48]."""
+    edges = [[pixel_edges(box, HEIGHT, WIDTH) for box in sample.boxes if box.label == name] for name in CLASSES]
+    return np.stack([union_mask(boxes, HEIGHT, WIDTH) for boxes in edges]).astype(np.uint8)
+
+
+def planted_batch(rows: list[int] | None = None, dtype: torch.dtype = torch.float32, pixels: bool = False) -> Batch:
+    """Some of the planted samples as a batch; with `pixels` the network answers for every pixel."""
     every = planted_samples()
     samples = tuple(every[row] for row in rows) if rows is not None else every
     images = planted_images(every, dtype)[rows if rows is not None else slice(None)]
-    return Batch(samples, CLASSES, size=(HEIGHT, WIDTH), network=planted_network(images), images=images)
+    network = Network(BrightPixels(), range(3), output="pixels") if pixels else planted_network(images)
+    return Batch(
+        samples, CLASSES, size=(HEIGHT, WIDTH), network=network, images=images, masks=lambda image: planted_mask(samples[image])
+    )
 
 
 # The checks, one per kind.
 
 
 def check_dataset(dataset: Dataset, reads: int = 5) -> None:
-    """Unique ids, labels per class, boxes of known classes, pixels in 0..1, the same twice over."""
+    """Unique ids, labels per class, boxes of known classes, pixels in 0..1, masks that fit image and labels, the same twice over."""
     check_component(dataset, Dataset)
     classes = dataset.classes()
     expect(
@@ -141,6 +159,27 @@ def _check_pixels(dataset: Dataset, sample: Sample) -> None:
     expect(pixels.ndim == 3 and pixels.shape[0] in (1, 3), f"{sample.id}: read() gave shape {pixels.shape}, not [1 or 3, H, W]")
     expect(np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1, f"{sample.id}: pixels are not within 0..1")
     expect(np.array_equal(pixels, again), f"{sample.id}: read() differs from call to call")
+    _check_mask(dataset, sample, pixels.shape[1:])
+
+
+def _check_mask(dataset: Dataset, sample: Sample, size: tuple[int, ...]) -> None:
+    try:
+        mask, again = dataset.mask(sample), dataset.mask(sample)
+    except Unreadable:
+        return
+    if mask is None:
+        return
+    shape = (len(sample.labels), *size)
+    expect(
+        isinstance(mask, np.ndarray) and mask.dtype == np.uint8 and mask.shape == shape,
+        f"{sample.id}: mask() gave {_shape(mask)}; allowed: uint8 {list(shape)}, the grid of its image",
+    )
+    expect(set(np.unique(mask).tolist()) <= {0, 1, UNKNOWN}, f"{sample.id}: mask() has other values than 0, 1 and {UNKNOWN}")
+    assert again is not None
+    expect(np.array_equal(mask, again), f"{sample.id}: mask() differs from call to call")
+    for name, label, outline in zip(dataset.classes(), sample.labels, mask, strict=True):
+        expect(label != 0 or not (outline == 1).any(), f"{sample.id}: mask() shows {name}, and its label is 0")
+        expect(label != 1 or outline.any(), f"{sample.id}: mask() shows no {name}, and its label is 1")
 
 
 def check_model(loader: ModelLoader) -> None:
@@ -162,8 +201,8 @@ def check_model(loader: ModelLoader) -> None:
     size = loader.preprocessing
     images = torch.rand((3, size.channels, size.size, size.size), generator=torch.Generator().manual_seed(0))
     layers = loader.layers
-    chosen = {"attribution": layers.attribution or loader.default_layers().attribution}
-    network = Network(first, range(len(classes)), {role: name for role, name in chosen.items() if name})
+    chosen = {"attribution": layers.attribution or loader.default_layers().attribution} if loader.output == "image" else {}
+    network = Network(first, range(len(classes)), {role: name for role, name in chosen.items() if name}, loader.output)
     network.probe(images, classes)
     together, alone = network(images), network(images[1:2])
     expect(torch.isfinite(together).all(), "the network gives logits that are not numbers")
@@ -258,7 +297,7 @@ def check_analysis(analysis: Analysis, attribution: Attribution | None = None) -
 def _measured(analysis: Analysis, attribution: Attribution | None, rows: list[int]) -> dict[tuple[str, int], dict[str, float]]:
     """{(sample, class): {metric: value}} for some of the planted samples, with data-set statistics over all of them."""
     finished = _observed(analysis, [[0, 1, 2, 3, 4, 5]])
-    batch = planted_batch(rows)
+    batch = planted_batch(rows, pixels="pixels" in analysis.needs)
     cases, _ = batch.cases(analysis.needs)
     if not cases:
         return {}
@@ -307,4 +346,4 @@ def check_section(section: Section, evidence: Evidence) -> None:
 
 
 def _shape(value: object) -> str:
-    return str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+    return str(list(value.shape)) if isinstance(value, Tensor | np.ndarray) else type(value).__name__

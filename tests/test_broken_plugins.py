@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -251,7 +251,7 @@ class Squares(Dataset):
 
     def index(self) -> list[Sample]:
         ids = ["a", "b", "c", "c" if self.fault == "twice" else "d"]
-        label = 2 if self.fault == "label" else 1
+        label = {"label": 2, "unlabelled": 0}.get(self.fault, 1)
         edge = 200.0 if self.fault == "pixels" else 0.8
         name = "nodule" if self.fault == "class" else "Nodule"
         return [Sample(i, f"patient {i}", (label,), (Box(name, 0.1, 0.2, edge, 0.9),)) for i in ids]
@@ -262,6 +262,15 @@ class Squares(Dataset):
         if self.fault == "flat":
             return np.zeros((8, 8), np.float32)
         return np.full((1, 8, 8), 300 if self.fault == "range" else 0.5, np.float32)
+
+    def mask(self, sample: Sample) -> Any:
+        if self.fault == "another mask":
+            return (np.random.default_rng().random((1, 8, 8)) < 0.5).astype(np.uint8)
+        mask = np.zeros(
+            (1, 8, 4) if self.fault == "other grid" else (1, 8, 8), float if self.fault == "float mask" else np.uint8
+        )
+        mask[0, 2:5, 1:3] = {"grey mask": 128, "empty mask": 0}.get(self.fault, 1)
+        return mask
 
 
 @pytest.mark.parametrize(
@@ -274,6 +283,12 @@ class Squares(Dataset):
         ("random", "differs from call to call"),
         ("flat", "shape"),
         ("range", "within 0..1"),
+        ("another mask", r"mask\(\) differs from call to call"),
+        ("other grid", r"mask\(\) gave \[1, 8, 4\]; allowed: uint8 \[1, 8, 8\], the grid of its image"),
+        ("float mask", r"mask\(\) gave \[1, 8, 8\]; allowed: uint8"),
+        ("grey mask", r"mask\(\) has other values than 0, 1 and 255"),
+        ("empty mask", r"mask\(\) shows no Nodule, and its label is 1"),
+        ("unlabelled", r"mask\(\) shows Nodule, and its label is 0"),
     ],
 )
 def test_a_wrong_data_set_is_caught(fault: str, words: str) -> None:
@@ -327,6 +342,34 @@ def test_a_wrong_model_is_caught(fault: str, words: str) -> None:
     testing.check_model(Small(strategy="bce"))
     with pytest.raises(testing.PluginError if fault != "outputs" and fault != "layer" else Exception, match=words):
         testing.check_model(Small(strategy="bce", fault=fault))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerPixel(Small):
+    """A network that answers for every pixel: right."""
+
+    name = "per_pixel"
+    output: Literal["image", "pixels"] = "pixels"
+
+    def load(self) -> Any:
+        from torch import nn
+
+        torch.manual_seed(0)
+        if self.fault == "stride":
+            return nn.Conv2d(3, 2, 3, stride=3)
+        network = nn.Conv2d(3, 2, 2, stride=2)
+        if self.fault == "neighbours":
+            network.register_forward_hook(lambda _m, _i, out: out - out.mean(0))
+        return network
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("stride", "a grid of 5 x 5 for images of 16 x 16"), ("neighbours", "companions")]
+)
+def test_a_wrong_model_of_pixels_is_caught(fault: str, words: str) -> None:
+    testing.check_model(PerPixel(strategy="bce"))
+    with pytest.raises(Exception, match=words):
+        testing.check_model(PerPixel(strategy="bce", fault=fault))
 
 
 class Quiet(Section):

@@ -27,6 +27,9 @@ def planned(plan: MinePlan) -> PlannedModel:
         model = plan_model(plan.loader, plan.place, code, plan.classes, set())
     except AuditError as error:
         raise type(error)(f"{plan.place}: {error}") from error
+    if not model.explained and model.looked_into:
+        found = f"{plan.place}: output: found pixels, a network that outlines findings"
+        raise ConfigError(f"{found}; allowed: one that answers for whole images, for images are what is chosen")
     if plan.audited is not None and model.digest != plan.audited.digest:
         raise ConfigError(f"{plan.place}: the weights are not those that were audited; run the audit again")
     return model

@@ -28,6 +28,7 @@ BETWEEN = (
     "kolmogorov_smirnov",
     "asymmetry",
     "standardised_asymmetry",
+    "change",
 )
 """Statistics of audited against training images."""
 NO_INTERVAL = ("wasserstein", "kolmogorov_smirnov", "median")
@@ -46,7 +47,7 @@ class Side(NamedTuple):
 def between(statistic: str, audited: Side, training: Side) -> Influence | str:
     """One number of the step from training to audited images, or why there is none; docs/methods.md D.3.
 
-    `shift` is the difference of the means, `standardised_shift` in units of the pooled standard deviation, `retained` the ratio of the
+    `shift` is the difference of the means (`change` the same of a number with one scale for all networks), `standardised_shift` in units of the pooled standard deviation, `retained` the ratio of the
     means, `crossing` the difference of the shares below 0; `wasserstein` and `kolmogorov_smirnov` compare the two samples whole.
     """
     if not len(training.value):
@@ -63,7 +64,7 @@ def between(statistic: str, audited: Side, training: Side) -> Influence | str:
 
 def _between(statistic: str, audited: Side, training: Side, now: Influence, then: Influence) -> Influence | str:
     shift = difference(now, then)
-    if statistic == "shift":
+    if statistic in ("shift", "change"):
         return shift
     if statistic == "standardised_shift":
         return _standardised(audited, training, shift)

@@ -50,14 +50,28 @@ def vary(images: Tensor, lots: Tensor, chosen: Tensor, kind: Augmentation, size:
     if kind == "flip":
         flipped = chosen & (lots[:, 0] < 0.5)
         return torch.where(flipped[:, None, None, None], images.flip(3), images)
-    maps = _paper_maps(lots) if kind == "paper" else _imba_explain_maps(lots)
-    whole = torch.eye(2, 3, device=images.device, dtype=images.dtype).expand_as(maps)
-    maps = torch.where(chosen[:, None, None], maps, whole)
-    grid = affine_grid(maps, [len(maps), images.shape[1], size, size], align_corners=False)
+    grid = affine_grid(_maps(lots, chosen, kind), [len(images), images.shape[1], size, size], align_corners=False)
     seen = grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     jittered = chosen if kind == "paper" else chosen & (lots[:, 9] < 0.5)
     seen = _jitter(seen, torch.where(jittered[:, None], lots[:, 10:12] * 2 - 1, 0.0) * 0.1)
     return seen if kind == "paper" else _with_holes(seen, lots, chosen & (lots[:, 12] < 0.5))
+
+
+def vary_masks(masks: Tensor, lots: Tensor, chosen: Tensor, kind: Augmentation, size: int) -> Tensor:
+    """Masks uint8 [n, K, S, S] moved as `vary` moves their images -> [n, K, size, size]: the nearest pixel, 0 outside the image."""
+    if kind == "none":
+        return masks
+    if kind == "flip":
+        flipped = chosen & (lots[:, 0] < 0.5)
+        return torch.where(flipped[:, None, None, None], masks.flip(3), masks)
+    grid = affine_grid(_maps(lots, chosen, kind), [len(masks), masks.shape[1], size, size], align_corners=False)
+    return grid_sample(masks.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False).to(masks.dtype)
+
+
+def _maps(lots: Tensor, chosen: Tensor, kind: Augmentation) -> Tensor:
+    maps = _paper_maps(lots) if kind == "paper" else _imba_explain_maps(lots)
+    whole = torch.eye(2, 3, device=lots.device, dtype=lots.dtype).expand_as(maps)
+    return torch.where(chosen[:, None, None], maps, whole)
 
 
 def _paper_maps(lots: Tensor) -> Tensor:

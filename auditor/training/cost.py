@@ -75,7 +75,9 @@ def _seconds_per_image(plan: TrainingPlan, run: TrainingRun, material: Material,
     count, side = min(MEASURED, recipe.batch), canvas(run.loader.preprocessing, recipe.augmentation).size
     network = fresh(replace(run, pretrained=None))[0].to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     criterion = run.strategies[0].loss(material.counts)
-    labels = (torch.rand((count, len(material.classes)), device=device) < 0.5).float()
+    with torch.no_grad():
+        answers = network(torch.zeros((2, lens.channels, lens.size, lens.size), device=device)).shape[1:]
+    labels = (torch.rand((count, *answers), device=device) < 0.5).float()
     seconds = 0.0
     for _ in range(2):
         unit, lots = torch.rand((count, 1, side, side), device=device), torch.rand((count, LOTS), device=device)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,9 @@ from ..errors import AuditError, ExitCode, PluginError
 from ..model import Preprocessing
 from ..statistics.ranking import auroc
 from ..strategy import ClassCounts, Criterion, Strategy, TrainingBatch
-from .augment import LOTS, as_fed, vary
+from .augment import LOTS, as_fed, vary, vary_masks
 from .material import PixelFile, Side
+from .outlines import Judged, Outlines, grid_of, targets
 from .ranks import Ranks
 from .recipe import Recipe
 from .strategies import blamed, the_one
@@ -56,7 +57,10 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """What all networks of one architecture are trained on: both sides with their pixels, and how."""
+    """What all networks of one architecture are trained on: both sides with their pixels, and how.
+
+    `outlines` are the masks of both, for networks that answer for every pixel; their losses are balanced by its counts.
+    """
 
     training: Side
     validation: Side
@@ -68,6 +72,12 @@ class Setting:
     recipe: Recipe
     ranks: Ranks
     device: str
+    outlines: Outlines | None = None
+
+    @property
+    def balance(self) -> ClassCounts:
+        """Positives and negatives of what the loss is of: images, or pixels."""
+        return self.counts if self.outlines is None else self.outlines.counts
 
     @property
     def batch(self) -> int:
@@ -87,7 +97,7 @@ class Training:
         self.setting, self.strategies, self.seed = setting, strategies, seed
         self.network = network.to(device=setting.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         with blamed(strategies[0]):
-            self.criterion: Criterion = strategies[0].loss(setting.counts)
+            self.criterion: Criterion = strategies[0].loss(setting.balance)
         if isinstance(self.criterion, nn.Module):
             self.criterion.to(setting.device)
         learned = list(self.criterion.parameters()) if isinstance(self.criterion, nn.Module) else []
@@ -97,6 +107,10 @@ class Training:
         labels, counts = setting.training.labels, setting.counts
         self._drawn = the_one(strategies, "sampling", labels, counts)
         self._spared = the_one(strategies, "augmentation", labels, counts)
+        self._grid, self._judged = (0, 0), None
+        if setting.outlines is not None:
+            self._grid = grid_of(self.network, setting.lens, setting.device)
+            self._judged = Judged(setting.validation, setting.outlines.validation, self._grid)
         self._adding = [strategy for strategy in strategies if type(strategy).extra is not Strategy.extra]
 
     def rehearse(self) -> None:
@@ -163,15 +177,17 @@ class Training:
     ) -> TrainingBatch:
         setting, device = self.setting, self.setting.device
         unit = _unit(pixels, device)
-        varied = vary(
-            unit,
+        how = (
             torch.from_numpy(lots).to(device),
             torch.from_numpy(chosen).to(device),
             setting.recipe.augmentation,
             setting.lens.size,
         )
+        images = as_fed(vary(unit, *how), setting.lens).contiguous(memory_format=torch.channels_last)
+        if setting.outlines is not None:
+            masks = torch.from_numpy(setting.outlines.training[setting.training.rows[numbers]]).to(device)
+            return TrainingBatch(images, *targets(vary_masks(masks, *how), self._grid))
         labels = torch.from_numpy(setting.training.labels[numbers]).to(device)
-        images = as_fed(varied, setting.lens).contiguous(memory_format=torch.channels_last)
         return TrainingBatch(images, labels.clamp(min=0).float(), labels >= 0)
 
     def _step(self, batch: TrainingBatch, rate: float, draw: torch.Generator) -> Tensor:
@@ -182,7 +198,7 @@ class Training:
             batches = [batch]
             for strategy in self._adding:
                 with blamed(strategy):
-                    batches += strategy.extra(batch, self.network, self.setting.counts, draw)
+                    batches += strategy.extra(batch, self.network, self.setting.balance, draw)
         loss = torch.stack([self._loss(part) for part in self._as_many(batches)]).sum()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.setting.ranks.add_gradients(self.weights)
@@ -204,7 +220,8 @@ class Training:
             logits = self.network(batch.images)
         if not isinstance(logits, Tensor) or logits.shape != batch.labels.shape:
             found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise PluginError(f"the network gives {found}; allowed: logits {list(batch.labels.shape)}, one per image and class")
+            each = "one per image and class" if self._judged is None else "one per class and pixel"
+            raise PluginError(f"the network gives {found}; allowed: logits {list(batch.labels.shape)}, {each}")
         with blamed(self.strategies[0]):
             entries = self.criterion(logits.float(), batch.labels)
         if entries.ndim == 0:
@@ -236,14 +253,12 @@ class Training:
         )
 
     def _validate(self, epoch: int) -> dict[str, float | None]:
+        if self._judged is not None:
+            return self._validate_pixels(epoch, self._judged)
         logits, labels = self.logits(), self.setting.validation.labels
         broken = np.flatnonzero(~np.isfinite(logits).all(1))
         if len(broken):
-            raise Diverged(
-                f"after epoch {epoch} the network gives no finite logits for {len(broken)} of {len(logits)} validation images"
-                f" (the first is {self.setting.validation.samples[broken[0]].id}); lower the rate of the recipe, or look at the"
-                " strategy"
-            )
+            self._diverged(epoch, broken.tolist(), len(logits))
         found: dict[str, float | None] = {}
         for number, name in enumerate(self.setting.classes):
             known = labels[:, number] >= 0
@@ -251,16 +266,42 @@ class Training:
             found[name] = None if isinstance(value, str) else value
         return found
 
-    def logits(self) -> npt.NDArray[np.float32]:
-        """Logits [N, K] of the validation images in float32; every image goes through the network once, in one process."""
-        setting, own = self.setting, []
+    def _diverged(self, epoch: int, broken: Sequence[int], of: int) -> NoReturn:
+        raise Diverged(
+            f"after epoch {epoch} the network gives no finite logits for {len(broken)} of {of} validation images"
+            f" (the first is {self.setting.validation.samples[broken[0]].id}); lower the rate of the recipe, or look at the"
+            " strategy"
+        )
+
+    def _validate_pixels(self, epoch: int, judged: Judged) -> dict[str, float | None]:
+        """AUROC of every class over the pixels of the validation images that are drawn for it."""
+        answers: dict[int, list[npt.NDArray[np.float32]]] = {}
+        for images, logits in self._answers():
+            for image, answer in zip(images, logits.flatten(2).numpy(), strict=True):
+                answers[image] = [own[places] for own, places in zip(answer, judged.places[image], strict=True)]
+        together = {image: own for part in self.setting.ranks.gather(answers) for image, own in part.items()}
+        broken = [image for image in sorted(together) if not all(np.isfinite(own).all() for own in together[image])]
+        if broken:
+            self._diverged(epoch, broken, len(together))
+        each = [together[image] for image in range(len(judged.places))]
+        return {name: judged.auroc(number, [own[number] for own in each]) for number, name in enumerate(self.setting.classes)}
+
+    def _answers(self) -> Iterator[tuple[list[int], Tensor]]:
+        """The logits of this process' validation images in float32 on the CPU, batch by batch, with the images' places."""
+        setting = self.setting
         self.network.eval()
         mine = np.array(setting.ranks.share(len(setting.validation.samples)), np.int64)
         with torch.no_grad():
             for start in range(0, len(mine), setting.batch):
-                rows = setting.validation.rows[mine[start : start + setting.batch]]
-                images = as_fed(_unit(setting.validation_pixels.rows(rows), setting.device), setting.lens)
-                own.append(self.network(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+                places = mine[start : start + setting.batch]
+                pixels = setting.validation_pixels.rows(setting.validation.rows[places])
+                images = as_fed(_unit(pixels, setting.device), setting.lens)
+                yield places.tolist(), self.network(images.contiguous(memory_format=torch.channels_last)).float().cpu()
+
+    def logits(self) -> npt.NDArray[np.float32]:
+        """Logits [N, K] of the validation images in float32; every image goes through the network once, in one process."""
+        setting = self.setting
+        own = [logits.numpy() for _, logits in self._answers()]
         logits = np.empty((len(setting.validation.samples), len(setting.classes)), np.float32)
         for number, part in enumerate(setting.ranks.gather(np.concatenate(own) if own else logits[:0])):
             logits[number :: setting.ranks.of] = part

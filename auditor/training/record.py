@@ -143,7 +143,8 @@ def _checkpoint_card(run: TrainingRun, material: Material, epoch: int) -> dict[s
     """What a checkpoint says of itself, so that it can be audited without its model.json."""
     return {
         "architecture": run.loader.family(), "strategy": run.strategy, "seed": run.seed, "classes": list(material.classes),
-        "head": run.loader.head, "preprocessing": _preprocessing(run.loader.preprocessing), "epoch": epoch,
+        "head": run.loader.head, "output": run.loader.output, "preprocessing": _preprocessing(run.loader.preprocessing),
+        "epoch": epoch,
     }  # fmt: skip
 
 

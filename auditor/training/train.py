@@ -25,6 +25,7 @@ from .augment import canvas
 from .config import TrainingPlan, TrainingRun
 from .loop import Diverged, Setting, Training
 from .material import PixelFile, Side
+from .outlines import Outlines, outlines
 from .ranks import Ranks, joined
 from .start import fresh
 
@@ -71,6 +72,7 @@ class _Session:
         self.result = Trained()
         self.material = materials.gather(plan)
         self._pixels: dict[tuple[str, str], PixelFile] = {}
+        self._outlines: dict[str, Outlines] = {}
 
     def run(self) -> Trained:
         """Decode, then train one network after the other."""
@@ -138,8 +140,18 @@ class _Session:
         (training, seen), (validation, shown) = self._geometries(lens)
         return Setting(
             training, validation, self._pixels["training", seen.recipe], self._pixels["validation", shown.recipe],
-            material.classes, material.counts, lens, self.plan.recipe, self.ranks, self.device,
+            material.classes, material.counts, lens, self.plan.recipe, self.ranks, self.device, self._outlines_of(run),
         )  # fmt: skip
+
+    def _outlines_of(self, run: TrainingRun) -> Outlines | None:
+        """The masks that a network learns from which answers for every pixel; those of one geometry are read once."""
+        lens = run.loader.preprocessing
+        if run.loader.output == "image":
+            return None
+        if lens.recipe not in self._outlines:
+            sides, place = self._geometries(lens), self.plan.config.place("dataset")
+            self._outlines[lens.recipe] = outlines(self.out / PIXELS, sides, self.material.classes, place, self.ranks)
+        return self._outlines[lens.recipe]
 
     def _train(self, run: TrainingRun, setting: Setting) -> None:
         folder, started = self.out / run.name, time.monotonic()
@@ -164,7 +176,8 @@ class _Session:
                 record.finish(folder, self.plan, run, self.material, training, told, so_far, notes)
         self.ranks.wait()
         best = so_far.epochs[so_far.best - 1]
-        reached = f"macro AUROC {_number(best.macro)} on the validation images"
+        where = "the validation images" if setting.outlines is None else "pixels of the validation images"
+        reached = f"macro AUROC {_number(best.macro)} on {where}"
         took = duration(time.monotonic() - started)
         self._report(run, f"best epoch {best.number} of {setting.recipe.epochs}, {reached}, {took}")
         for note in notes:

@@ -54,6 +54,18 @@ class Planted(Dataset):
         patient, number = sample.source.split("/")
         return planted.draw(self.film(int(patient), int(number)), *self._shape).pixels[None]
 
+    def mask(self, sample: Sample) -> npt.NDArray[np.uint8]:
+        """Where each finding was drawn [K, H, W], to the pixel."""
+        import numpy as np
+
+        patient, number = sample.source.split("/")
+        film = self.film(int(patient), int(number))
+        classes = self.classes()
+        found = np.zeros((len(classes), *self._shape), np.uint8)
+        for lesion, mask in zip(film.lesions, planted.draw(film, *self._shape).masks, strict=True):
+            found[0 if self.task == "binary" else classes.index(lesion.kind)] |= mask
+        return found
+
     def train_counts(self) -> tuple[int, Mapping[str, int]]:
         """The training split's films and how many of them show each class."""
         labels = [

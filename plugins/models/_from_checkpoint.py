@@ -101,6 +101,7 @@ def contradictions(card: Mapping[str, Any], loader: ModelLoader) -> list[str]:
         ("architecture", card.get("architecture"), loader.family()),
         ("strategy", card.get("strategy"), loader.strategy),
         ("head", card.get("head"), loader.head),
+        ("output", card.get("output"), loader.output),
     ]
     chosen = asdict(loader.preprocessing)
     pairs += [

@@ -9,7 +9,9 @@ from auditor import Evidence, Section, hookimpl
 from auditor.drawing import figure
 from auditor.panels_chart import Panel, panels_chart
 
+from . import _pixel_margins
 from ._blocks import metric_block
+from ._margins import Look
 from ._reading import analyses, ordered_classes
 from ._second_split import ACROSS, column_names, overview, shown_models, training_images
 
@@ -36,22 +38,25 @@ class LogitShift(Section):
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """Charts, tables, and a block per metric."""
-        shown = analyses(evidence, "logit_shift")
-        told = training_images(evidence)
-        metrics = OVERVIEW if told else ALONE
-        blocks = BLOCKS if told else ALONE
-        return {
-            "measured": bool(shown),
-            "training": told,
-            "charts": [chart for name in shown for metric in SIDES if (chart := _chart(evidence, name, metric))],
-            "tables": [table for name in shown for table in overview(evidence, name, metrics, "Margins")],
-            "blocks": [
-                metric_block(evidence, metric, name) for name in shown for metric in blocks if evidence.select(metric, name)
-            ],
-        }
+        shown, told = analyses(evidence, "logit_shift"), training_images(evidence)
+        return {"measured": bool(shown), "training": told, "parts": [_part(evidence, name, bool(told)) for name in shown]}
 
 
-def _chart(evidence: Evidence, analysis: str, metric: str) -> dict[str, Any] | None:
+def _part(evidence: Evidence, analysis: str, told: bool) -> dict[str, Any]:
+    """What one analysis measured: of whole images, or of pixels, which are told in their own words."""
+    of_pixels = analysis == _pixel_margins.ANALYSIS
+    look = _pixel_margins.LOOK if of_pixels else Look(SIDES, OVERVIEW, ALONE, BLOCKS, "Margins of images ")
+    metrics, blocks = (look.overview, look.blocks) if told else (look.alone, look.alone)
+    charts = [chart for metric in look.sides if (chart := _chart(evidence, analysis, metric, look))]
+    return {
+        "says": _pixel_margins.says(evidence) if of_pixels else [],
+        "charts": charts,
+        "tables": overview(evidence, analysis, metrics, "Margins of pixels" if of_pixels else "Margins"),
+        "blocks": [metric_block(evidence, metric, analysis) for metric in blocks if evidence.select(metric, analysis)],
+    }
+
+
+def _chart(evidence: Evidence, analysis: str, metric: str, look: Look) -> dict[str, Any] | None:
     rows = [row for row in evidence.histograms if (row.analysis, row.metric) == (analysis, metric)]
     models = shown_models(evidence, [row.model for row in rows])[:ACROSS]
     if not models:
@@ -63,11 +68,10 @@ def _chart(evidence: Evidence, analysis: str, metric: str) -> dict[str, Any] | N
         for row in rows
         if row.model in names
     }
-    heading = f"Margins of images {SIDES[metric]}"
+    heading = f"{look.heading}{look.sides[metric]}"
     return {
         "title": heading,
-        "caption": "The first network of each strategy. Right of the upright line an image is on its right side of the decision boundary. Where "
-        "the filled shape lies to the left of the outline, unseen images are less safe than those trained on. Heights are shares.",
+        "caption": look.caption,
         "training": True,
         "drawing": panels_chart(
             panels, ordered_classes(evidence, {row.class_name for row in rows}), columns, title=heading,

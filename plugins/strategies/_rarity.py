@@ -11,6 +11,7 @@ from auditor import ClassCounts, ConfigError, nearest
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from torch import Tensor
 
 SHARE = 0.05
 
@@ -40,6 +41,13 @@ def rare_images(labels: npt.NDArray[np.int8], rare: Sequence[bool]) -> npt.NDArr
     import numpy as np
 
     return np.asarray(((labels == 1) & np.array(rare, dtype=bool)).any(1))
+
+
+def by_class(rare: Sequence[bool], labels: Tensor) -> Tensor:
+    """Which classes are rare, bool [1, K, ...] to stand beside labels [N, K, ...]."""
+    import torch
+
+    return torch.tensor(rare, device=labels.device).reshape(1, -1, *[1] * (labels.ndim - 2))
 
 
 def only_one(named: Sequence[str] | None, symmetric: bool) -> None:

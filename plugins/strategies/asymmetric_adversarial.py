@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from auditor import ClassCounts, Criterion, Strategy, TrainingBatch, hookimpl
 
-from ._rarity import only_one, rare_classes
+from ._rarity import by_class, only_one, rare_classes
 from ._weighted import at_least, plain
 
 if TYPE_CHECKING:
@@ -50,12 +50,9 @@ class AsymmetricAdversarial(Strategy):
         self, batch: TrainingBatch, network: nn.Module, counts: ClassCounts, draw: torch.Generator
     ) -> Sequence[TrainingBatch]:
         """The moved batch; ConfigError if `rare` names no class."""
-        import torch
-
         attacked = batch.known
         if not self.symmetric:
-            rare = torch.tensor(rare_classes(counts, self.rare, self.name), device=batch.labels.device)
-            attacked = attacked & rare & (batch.labels > 0)
+            attacked = attacked & by_class(rare_classes(counts, self.rare, self.name), batch.labels) & (batch.labels > 0)
         if not attacked.any():
             return [batch]
         length = self.eps_rms * math.sqrt(batch.images[0].numel())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from auditor import ClassCounts, Criterion, Strategy, TrainingBatch, hookimpl
 
-from ._rarity import only_one, rare_classes
+from ._rarity import by_class, only_one, rare_classes
 from ._weighted import at_least, plain
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def mixed_hard(batch: TrainingBatch, share: float, margin: float, rare: Sequence
     there, other = batch.labels, batch.labels.flip(0)
     same = there == other
     enough = torch.where(there > other, share > margin, 1 - share > margin)
-    wins = torch.tensor(rare, device=there.device) & enough
+    wins = by_class(rare, there) & enough
     known = batch.known & batch.known.flip(0) & (same | wins)
     return TrainingBatch(_images(batch, share), torch.maximum(there, other) * known, known)
 
