@@ -102,10 +102,12 @@ def against_chance(rows: Sequence[Level], order: Sequence[str], *, title: str, a
 
 
 def key(series: str, order: Sequence[str]) -> Markup:
-    """The mark of a series, to stand beside its name; decorative, the name says it all."""
+    """The mark of a series, to stand beside its name; decorative, the name says it all. The page's filter finds rows and columns
+    of a series by it."""
     place = order.index(series) if series in order else 0
     icon = element(None, "svg", viewBox="0 0 14 14", width="14", height="14", css="key")
     icon.set("aria-hidden", "true")
+    icon.set("data-series", clean_label(series, 40))
     ElementTree.SubElement(icon, "title").text = "mark"
     marker(icon, 7, 7, place, "")
     return markup(icon)

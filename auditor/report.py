@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import logging
 import os
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
 
-from . import __version__
+from . import __version__, paper
 from .errors import ConfigError, MissingLibrary, OutputError, PluginError, nearest
 from .evidence import Evidence, read
 from .ledger import publish
@@ -36,8 +37,7 @@ LONG_AGO = datetime(1980, 1, 1)
 log = logging.getLogger("auditor")
 
 FORMATS = ("html", "pdf")
-POLICY = "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'"
-ROWS_ON_PAPER = 200
+POLICY = "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 FONTS = {"normal": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
 VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
@@ -130,9 +130,11 @@ def render_html(
 
 
 def whole_page(environment: jinja2.Environment, template: str, **context: Any) -> str:
-    """A page that needs nothing beside it: our style, and of our fonts the letters that it uses."""
+    """A page that needs nothing beside it: our style, our script and no other, and of our fonts the letters that it uses."""
+    script = _template("report.js").read_text(encoding="utf-8")
     page = environment.get_template(template).render(
-        policy=POLICY,
+        policy=POLICY.format(digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()),
+        script=Markup(f"<script>{script}</script>"),
         style=Markup(_template("report.css").read_text(encoding="utf-8")),
         fonts=Markup("<!--fonts-->"),
         **context,
@@ -174,15 +176,15 @@ def section_body(environment: jinja2.Environment, section: type[Section], eviden
 def write_pdf(html: str, path: Path, results_json: str | None = None) -> None:
     """Write the report as a tagged PDF (PDF/UA-1) with bookmarks and page numbers, `results.json` attached.
 
-    Only data: URIs are read; anything else that the page asks for is an error, also where WeasyPrint would carry on. Tables
-    are cut at 200 rows with a note, since longer ones take minutes; the HTML and the exports hold all rows.
+    Only data: URIs are read; anything else that the page asks for is an error, also where WeasyPrint would carry on. What
+    `paper.shorten` leaves to the HTML is named in its place.
     """
     weasyprint = _weasyprint()
     from weasyprint.text.fonts import FontConfiguration
 
     fetcher = _embedded_only()
     document = weasyprint.HTML(string=html, url_fetcher=fetcher, base_url=None)
-    _cut_tables(document.etree_element)
+    paper.shorten(document.etree_element)
     attachments = []
     if results_json is not None:
         attachments.append(
@@ -252,20 +254,6 @@ def _fonts_without_a_date() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[CLOCK]
-
-
-def _cut_tables(page: Any) -> None:
-    """Leave the first 200 body rows of every table, and say so below it."""
-    parents = {child: parent for parent in page.iter() for child in parent}
-    for table in list(page.iter("table")):
-        rows = [(body, row) for body in table.findall("tbody") for row in body.findall("tr")]
-        for body, row in rows[ROWS_ON_PAPER:]:
-            body.remove(row)
-        if len(rows) > ROWS_ON_PAPER:
-            note = table.makeelement("p", {"class": "note"})
-            note.text = f"First {ROWS_ON_PAPER} of {len(rows)} rows; all of them are in report.html and in `auditor export`."
-            parent = parents[table]
-            parent.insert(list(parent).index(table) + 1, note)
 
 
 def _template(name: str) -> Path:

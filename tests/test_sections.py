@@ -266,7 +266,7 @@ def table_of(body: str, caption: str) -> list[list[str]]:
     (found,) = re.findall(rf"<caption><b>{caption}.*?</table>", body, re.S)
     return [
         [" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)]
-        for row in re.findall(r"<tr>(.*?)</tr>", found, re.S)
+        for row in re.findall(r"<tr[^>]*>(.*?)</tr>", found, re.S)
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from auditor import Evidence
 from auditor.drawing import Interval, Level, against_chance, clean_label, figure, forest, key
 
+from ._paper import asked_about
 from ._reading import (
     OVER_CLASSES,
     WHOLES,
@@ -40,6 +41,7 @@ def metric_block(
     charts = [*(about.chance_charts() if chance_chart else ()), *about.difference_charts()]
     return {
         "title": title(metric),
+        "brief": metric not in asked_about(evidence),
         "says": declared.get("says") or "The analysis does not say what this number means.",
         "reading": reading(declared),
         "charts": charts,

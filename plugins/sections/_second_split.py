@@ -48,7 +48,12 @@ def overview(
     rows = [row for row in evidence.select(analysis=analysis) if row.class_name in means and row.metric in metrics]
     found = ordered_classes(evidence, (row.class_name for row in rows if row.value is not None))
     return [
-        _overview(evidence, [row for row in rows if row.class_name == name], metrics, f"{caption}: {class_title(name).lower()}")
+        {
+            **_overview(
+                evidence, [row for row in rows if row.class_name == name], metrics, f"{caption}: {class_title(name).lower()}"
+            ),
+            "brief": name != found[0],
+        }
         for name in found
     ]
 

@@ -91,7 +91,9 @@ def _tables(evidence: Evidence, analysis: str) -> list[dict[str, Any]]:
     """Before and after, a table for the mean over all classes and one for each frequency group that has classes."""
     rows = [row for row in evidence.select(analysis=analysis) if row.class_name in OVER_CLASSES]
     found = ordered_classes(evidence, (row.class_name for row in rows))
-    return [_table(evidence, [row for row in rows if row.class_name == name], name) for name in found]
+    return [
+        {**_table(evidence, [row for row in rows if row.class_name == name], name), "brief": name != found[0]} for name in found
+    ]
 
 
 def _table(evidence: Evidence, rows: Sequence[Any], class_name: str) -> dict[str, Any]:

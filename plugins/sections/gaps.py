@@ -41,7 +41,7 @@ class Gaps(Section):
         }
 
 
-def _rows(evidence: Evidence) -> list[dict[str, str]]:
+def _rows(evidence: Evidence) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str | None, str | None, str], list[Gap]] = defaultdict(list)
     for gap in evidence.gaps:
         groups[gap.analysis, gap.attribution, gap.class_name, gap.reason].append(gap)
@@ -53,6 +53,7 @@ def _rows(evidence: Evidence) -> list[dict[str, str]]:
             {
                 "what": f"{title(analysis)}, {title(attribution)}" if attribution else title(analysis),
                 "class": class_title(class_name) if class_name else "all classes",
+                "single": class_name in evidence.dataset.get("classes", ()),
                 "n": "all cases" if all(gap.n == 0 for gap in found) else spread([gap.n for gap in found]),
                 "models": f"all {figure(every)}" if len(models) == every else ", ".join(models),
                 "reason": reason,

@@ -7,6 +7,7 @@ from typing import Any
 
 from auditor import Evidence, Section, hookimpl
 
+from ._paper import asked_about
 from ._reading import bounds, chance_words, home, plain, title
 
 AVERAGING = {
@@ -50,13 +51,14 @@ class Methods(Section):
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A card per declared metric, and how things were attributed."""
         homes = {row.metric: home(evidence, row.analysis) for row in evidence.summaries}
+        full = asked_about(evidence)
         kept = {name for name, metric in evidence.metrics.items() if metric.get("statistic") == "elsewhere"}
         counts: dict[str, int] = {}
         for row in evidence.summaries:
             counts[row.metric] = counts.get(row.metric, 0) + (row.value is not None)
         return {
             "cards": [
-                _card(name, metric, homes.get(name, ""), counts.get(name, 0))
+                {**_card(name, metric, homes.get(name, ""), counts.get(name, 0)), "brief": name not in full}
                 for name, metric in evidence.metrics.items()
                 if name not in kept
             ],

@@ -10,6 +10,7 @@ from auditor.drawing import figure, key
 from auditor.heatmap import Panel, plate
 
 from ._blocks import metric_block
+from ._paper import CHOSEN
 from ._reading import analyses, class_title, metric_names, model_titles, ordered_classes, ordered_models, strategies, title
 
 OUTCOMES = {"TP": "found (TP)", "FN": "missed (FN)", "FP": "false alarm (FP)", "TN": "left alone (TN)"}
@@ -49,6 +50,7 @@ class Outcomes(Section):
                 for method in methods
             ],
             "gallery": _gallery(evidence),
+            "printed": CHOSEN,
             "rule": evidence.audit.get("chosen_by", ""),
             "images": bool((evidence.audit.get("report") or {}).get("images", True)),
         }
@@ -206,6 +208,7 @@ def _case(evidence: Evidence, picture: Picture, number: int) -> dict[str, Any]:
     heading = f"{picture.class_name}, {who}"
     return {
         "title": heading,
+        "class": picture.class_name,
         "caption": f"{picture.case[:1].upper()}{picture.case[1:]}; {picture.words}; {_boxes(picture.boxes)}.",
         "drawing": plate(
             picture.pixels, picture.boxes, panels, title=f"{picture.kind}: {heading}", ident=f"chosen-{number + 1}"

@@ -10,6 +10,7 @@ from auditor.heatmap import Panel, plate, scale_bar
 
 from ._blocks import metric_block
 from ._ladder import ONLY_HERE, ladder
+from ._paper import CASES
 from ._reading import analyses, metric_names, model_titles, ordered_models, strategies, title
 
 ACROSS = 5
@@ -49,6 +50,7 @@ class WhereItLooks(Section):
                 if not picture.kind
                 for case in _plates(evidence, picture, number)
             ],
+            "printed": CASES,
             "bar": scale_bar(),
             "controlled": bool(evidence.controls),
             "images": bool((evidence.audit.get("report") or {}).get("images", True)),
@@ -75,6 +77,7 @@ def _plates(evidence: Evidence, picture: Picture, number: int) -> list[dict[str,
         plates.append(
             {
                 "title": what,
+                "class": picture.class_name,
                 "caption": f"{boxes} reference box{'' if boxes == 1 else 'es'} of this finding; {across}.",
                 "drawing": plate(
                     picture.pixels,
