@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_o
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from . import yaml_marks
+from . import card, yaml_marks
+from .card import Card
 from .claims import Claims
 from .errors import nearest
 from .gates import Gate
@@ -111,6 +112,7 @@ class AuditConfig(Written):
     claims: Claims = Claims()
     gates: tuple[Gate, ...] = ()
     report: Report = Report()
+    card: Card = Card()
     plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -173,6 +175,7 @@ def draft(path: Path | str) -> Draft:
     data, places = mapping(path, AuditConfig, problems)
     cards = expand(data, places, problems)
     inner: dict[str, type[BaseModel]] = {"claims": Claims, "gates": Gate, "report": Report, "training_images": TrainingImages}
+    inner |= card.groups()
     config = shaped(AuditConfig, inner, data, places, problems)
     if config is not None:
         config._trained = tuple(cards)
