@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_o
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from . import yaml_marks
+from . import card, yaml_marks
+from .card import Card
 from .claims import Claims
 from .errors import nearest
 from .gates import Gate
@@ -124,6 +125,8 @@ class AuditConfig(Written):
     """What must hold for exit code 0."""
     report: Report = Report()
     """What the report is made of."""
+    card: Card = Card()
+    """What only a person knows: intended use, sources, annotators; printed "not evidenced" where it is empty."""
     plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Loose .py files beside audit.yaml, or installed distributions; nothing else is loaded. They are code."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -191,6 +194,7 @@ def draft(path: Path | str) -> Draft:
     data, places = mapping(path, AuditConfig, problems)
     cards = expand(data, places, problems)
     inner: dict[str, type[BaseModel]] = {"claims": Claims, "gates": Gate, "report": Report, "training_images": TrainingImages}
+    inner |= card.groups()
     config = shaped(AuditConfig, inner, data, places, problems)
     if config is not None:
         config._trained = tuple(cards)

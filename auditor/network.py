@@ -42,6 +42,7 @@ class Network:
         self.module = module.eval()
         for parameter in module.parameters():
             parameter.requires_grad_(False)
+        self.parameters = sum(parameter.numel() for parameter in module.parameters())
         self.layers = dict(layers or {})
         self.forwards = 0
         self._form = torch.contiguous_format

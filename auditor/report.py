@@ -7,6 +7,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -38,6 +39,8 @@ log = logging.getLogger("auditor")
 
 FORMATS = ("html", "pdf")
 POLICY = "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+PAGE_ONE = 20
+"""Sections up to this order stand before the contents: a reader who opens the report sees what it found."""
 FONTS = {"normal": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
 VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
@@ -102,7 +105,7 @@ def render_html(
 ) -> tuple[str, list[Failure]]:
     """The whole report as one HTML page, and the sections that failed; the same evidence gives the same bytes.
 
-    Sections stand in their `order`, then by name. One that raises, or writes markup that a report must not hold, is replaced
+    Sections stand in their `order`, then by name, and can be linked to as `#part-NAME`. One that raises, or writes markup that a report must not hold, is replaced
     by a box that says so. One that comes out blank is left out.
     """
     environment = new_environment()
@@ -117,7 +120,8 @@ def render_html(
             body = Markup("")
             failures.append(Failure(section.name, error))
         if error or body.strip():
-            parts.append({"id": f"part-{len(parts) + 1}", "title": section.title, "body": body, "error": error})
+            part = {"id": _anchor(section.name, parts), "title": section.title, "body": body, "error": error}
+            parts.append(part | {"front": section.order <= PAGE_ONE})
     page = whole_page(
         environment,
         "report.html",
@@ -254,6 +258,13 @@ def _fonts_without_a_date() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[CLOCK]
+
+
+def _anchor(name: str, parts: Sequence[dict[str, Any]]) -> str:
+    """`part-NAME`, in letters that an address may hold; a second section of the same letters is numbered."""
+    plain = f"part-{re.sub(r'[^A-Za-z0-9_]+', '-', name)}"
+    taken = {part["id"] for part in parts}
+    return plain if plain not in taken else f"{plain}-{len(parts) + 1}"
 
 
 def _template(name: str) -> Path:

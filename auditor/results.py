@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
@@ -20,6 +21,7 @@ from . import (
     by_outcome,
     chosen,
     contrasts,
+    described,
     gated,
     gates,
     levels,
@@ -63,6 +65,20 @@ PACKAGES = (
     "jinja2",
     "pluggy",
 )
+
+
+DATE = "date"
+"""What the ledger keeps the day under on which a run folder was begun."""
+
+
+def today() -> str:
+    """The date (UTC), or that of SOURCE_DATE_EPOCH, so that a run can be made again byte by byte."""
+    return time.strftime("%Y-%m-%d", time.gmtime(float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())))
+
+
+def size_of(model: PlannedModel) -> str:
+    """What the ledger keeps a network's number of parameters under."""
+    return f"parameters of {model.identity}"
 
 
 class Known(NamedTuple):
@@ -136,7 +152,7 @@ def gather(
     controls = list(Told(plan, ledger, used, cohort, failures).rows() if known.controls is None else known.controls)
     comparisons = contrasts.bounded(stamped(comparisons, controls), plan.metrics())
     accounting = known.accounting or _accounting(plan, account, used) | second.accounting()
-    models = tuple(_model(model, account) for model in plan.models)
+    models = tuple(_model(model, account, ledger.declared(size_of(model))) for model in plan.models)
     training = told(plan) if known.training is None else known.training
     models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
     afterwards = ledger.declared(plan.data_key) not in (None, claims.text())
@@ -167,7 +183,7 @@ def gather(
         findings=tuple(findings),
         gaps=tuple(gaps),
         accounting=accounting,
-        environment=environment(plan.device),
+        environment=environment(plan.device) | {"date": ledger.declared(DATE)},
         self_test=self_test or {},
         controls=tuple(controls),
         curves=tuple(curves),
@@ -227,8 +243,9 @@ def _accounting(plan: Plan, account: accounts.Account, used: npt.NDArray[np.bool
     }  # fmt: skip
 
 
-def _model(model: PlannedModel, account: accounts.Account) -> dict[str, Any]:
+def _model(model: PlannedModel, account: accounts.Account, parameters: str | None) -> dict[str, Any]:
     return {
+        "parameters": None if parameters is None else int(parameters),
         "id": model.id, "strategy": model.loader.strategy, "seed": model.loader.seed, "family": model.family,
         "use": model.loader.name, "options": options(model.loader), "layers": asdict(model.layers),
         "outputs": list(model.declared), "unused": list(model.unused), "digest": model.digest, "head": model.loader.head,
@@ -248,7 +265,7 @@ def _audit(config: AuditConfig, plan: Plan, afterwards: bool) -> dict[str, Any]:
         },
         "limited": None if len(plan.samples) == plan.available else {"used": len(plan.samples), "available": plan.available},
         "report": {"formats": list(config.report.formats), "images": config.report.images},
-        "chosen_by": chosen.RULE,
+        "chosen_by": chosen.RULE, "card": config.card.model_dump(mode="json"),
         "plugins": [os.path.basename(name) for name in config.plugins],
         "tool": __version__,
     }  # fmt: skip
@@ -277,7 +294,7 @@ def _dataset(plan: Plan, used: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return {
         "use": plan.dataset.name, "options": options(plan.dataset), "classes": list(plan.classes), "counts": counts,
         "images": len(samples), "patients": len({s.patient for s in samples}), "digest": plan.data_digest,
-        "boxed_images": sum(bool(s.boxes) for s in samples),
+        "boxed_images": sum(bool(s.boxes) for s in samples), "described": described.both(plan, samples),
         "train": None if train is None else {"images": train[0], "positives": dict(train[1])},
         "notes": list(plan.dataset.notes()),
     }  # fmt: skip

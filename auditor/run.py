@@ -73,11 +73,12 @@ def run(
                 outcome = self_test.take(tuple(analysis.name for analysis in audit.analyses), audit.device)
                 _block(audit, outcome, ledger)
                 waiting = {model.id: passes.owed(audit, model, ledger) for model in audit.models}
-                _preflight(audit, waiting, store)
+                _preflight(audit, waiting, store, ledger)
                 publish(out / "plan.json", plan.to_json(audit).encode())
                 record.keep(audit, path, out)
                 ledger.declare(audit.data_key, config.claims.text())
                 ledger.declare(gates.scope(audit.data_key), gates.text(config.judged_gates))
+                ledger.declare(results.DATE, results.today())
                 observers.tell("plan_made", plan=audit)
                 _measure([(audit, store), *training], ledger, out, progress, strict, observers)
                 blind.run(audit, ledger, store)
@@ -156,7 +157,7 @@ def _measure(
         progress.finish()
 
 
-def _preflight(audit: Plan, waiting: dict[str, dict[str, set[int]]], store: PixelStore) -> None:
+def _preflight(audit: Plan, waiting: dict[str, dict[str, set[int]]], store: PixelStore, ledger: Ledger) -> None:
     """Try every model that has work to do on a few images, so that a long audit does not die in its last hour."""
     problems: list[str] = []
     for model in audit.models:
@@ -165,7 +166,8 @@ def _preflight(audit: Plan, waiting: dict[str, dict[str, set[int]]], store: Pixe
                 if isinstance(model.loader, ScoreTable):
                     _check_scores(audit, model.loader)
                 else:
-                    passes.open_network(audit, model, store)
+                    network = passes.open_network(audit, model, store)
+                    ledger.declare(results.size_of(model), str(network.parameters))
             except OutputError:
                 raise
             except AuditError as error:

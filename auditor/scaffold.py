@@ -155,7 +155,7 @@ class $Name(Section):
 
     name = "$name"
     title = "What was measured"
-    order = 60
+    order = 135
     template = "{% for row in rows %}<p>{{ row.model }}: {{ row.found }} found, {{ row.missing }} missing</p>{% endfor %}"
 
     def context(self, evidence):

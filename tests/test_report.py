@@ -24,15 +24,21 @@ import numpy as np
 import pypdf
 import pytest
 from auditor_plugins.sections import (
+    changes,
     concepts,
     controls,
+    data,
     discrimination,
     gaps,
+    limits,
     methods,
     other,
+    oversight,
     provenance,
+    reference_standard,
     strategies,
     summary,
+    title_block,
     where_it_looks,
 )
 
@@ -42,7 +48,10 @@ from auditor.evidence import Evidence, Finding, Gap, Picture
 from auditor.pictures import save
 from auditor.registry import Registry
 
-MODULES = (summary, strategies, discrimination, controls, where_it_looks, concepts, other, gaps, methods, provenance)
+MODULES = (
+    title_block, summary, data, reference_standard, strategies, discrimination, controls, where_it_looks, concepts, other,
+    limits, gaps, oversight, methods, provenance, changes,
+)  # fmt: skip
 SECTIONS: list[type[Section]] = [module.register_sections()[0] for module in MODULES]
 EXAMPLE = Path(__file__).with_name("example_evidence.json")
 HOSTILE = (
@@ -169,8 +178,8 @@ def test_headings_descend_one_step_at_a_time_and_the_contents_lead_to_every_sect
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
-    targets = re.findall(r'<li><a href="#(part-\d+)"', page)
-    assert targets == re.findall(r'<section id="(part-\d+)"', page)
+    targets = re.findall(r'<li><a href="#(part-\w+)"', page)
+    assert targets == re.findall(r'<section id="(part-\w+)"', page)
     assert '<html lang="en">' in page
     assert re.search(r"nav a \{[^}]*min-height: 24px", page)
 

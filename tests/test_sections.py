@@ -9,16 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from auditor_plugins.sections import (
+    changes,
     concepts,
     controls,
+    data,
     discrimination,
     gaps,
+    limits,
     methods,
     other,
     outcomes,
+    oversight,
     provenance,
+    reference_standard,
     strategies,
     summary,
+    title_block,
     where_it_looks,
 )
 
@@ -27,7 +33,10 @@ from auditor.drawing import figure, signed
 from auditor.evidence import Evidence, Finding, Gap, Picture
 from auditor.report import new_environment, render_html, section_body
 
-MODULES = (summary, strategies, discrimination, controls, where_it_looks, outcomes, concepts, other, gaps, methods, provenance)
+MODULES = (
+    title_block, summary, data, reference_standard, strategies, discrimination, controls, where_it_looks, outcomes, concepts, other,
+    limits, gaps, oversight, methods, provenance, changes,
+)  # fmt: skip
 SECTIONS: list[type[Section]] = [module.register_sections()[0] for module in MODULES]
 EXAMPLE = Path(__file__).with_name("example_evidence.json")
 
@@ -124,7 +133,7 @@ def test_page_one_tells_every_gate_with_its_number_its_bound_and_its_outcome(evi
 def test_of_the_networks_that_pass_a_gate_only_the_closest_call_is_listed(evidence: Evidence) -> None:
     passed = [row for row in evidence.gates if row.gate == 2 and row.outcome == "passed"]
     whole = text(summary.Summary, evidence)
-    said = whole[whole.index("its gates") : whole.index("Main findings")]
+    said = whole[whole.index("What audit.yaml demands") :]
     assert len(passed) > 1
     closest, *others = sorted(passed, key=lambda row: row.estimate or 0)
     assert closest.model in said

@@ -6,7 +6,7 @@ class MySection(Section):
 
     name = "my_section"
     title = "What was measured"
-    order = 60
+    order = 135
     template = "{% for row in rows %}<p>{{ row.model }}: {{ row.found }} found, {{ row.missing }} missing</p>{% endfor %}"
 
     def context(self, evidence):

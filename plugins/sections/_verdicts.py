@@ -27,6 +27,11 @@ def verdict_words(row: Any) -> str:
     return str(row.verdict or NO_VERDICT)
 
 
+def joint(row: Any) -> tuple[float | None, float | None]:
+    """The interval that a verdict rests on: the one that holds together with its family's, where there is one."""
+    return (row.low, row.high) if row.joint_low is None else (row.joint_low, row.joint_high)
+
+
 def overall_verdicts(evidence: Evidence) -> tuple[list[dict[str, Any]], int]:
     """A row per overall contrast that is a primary claim, then the clearest of the others; and how many those leave out."""
     order = strategies(evidence)
@@ -55,8 +60,8 @@ def _rows(evidence: Evidence, rows: list[Any], order: list[str]) -> list[dict[st
             "stamped": row.attribution in evidence.stamps() and "sanity check" in (row.note or ""),
             "primary": row.claim == "primary",
             "difference": row.difference,
-            "low": row.joint_low if row.joint_low is not None else row.low,
-            "high": row.joint_high if row.joint_high is not None else row.high,
+            "low": joint(row)[0],
+            "high": joint(row)[1],
             "p": "not tested"
             if row.p_adjusted is None
             else "<\u00a00.001"

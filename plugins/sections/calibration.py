@@ -31,7 +31,7 @@ class Calibration(Section):
     name = "calibration"
     title = "Calibration"
     template = "calibration.html"
-    order = 35
+    order = 70
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """Charts, the table of before and after, and a block per metric."""

@@ -21,7 +21,7 @@ class Concepts(Section):
     name = "concepts"
     title = "What the units encode"
     template = "concepts.html"
-    order = 50
+    order = 100
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """An overview of all networks, a block per metric with its classes, and the units that detect a class."""

@@ -37,7 +37,7 @@ class Controls(Section):
     name = "controls"
     title = "Controls and sanity"
     template = "controls.html"
-    order = 38
+    order = 90
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A table of outcomes and two of numbers, a row per network and attribution."""

@@ -17,7 +17,7 @@ class Discrimination(Section):
     name = "discrimination"
     title = "Discrimination"
     template = "metrics.html"
-    order = 30
+    order = 60
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A block per metric."""

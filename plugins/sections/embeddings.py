@@ -33,7 +33,7 @@ class Embeddings(Section):
     name = "embeddings"
     title = "What a class is told by"
     template = "embeddings.html"
-    order = 54
+    order = 102
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A chart, tables, and a block per metric."""

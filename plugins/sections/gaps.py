@@ -18,7 +18,7 @@ class Gaps(Section):
     name = "gaps"
     title = "Gaps and exclusions"
     template = "gaps.html"
-    order = 70
+    order = 142
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """Gaps of one kind over several networks stand in one row."""

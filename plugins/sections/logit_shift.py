@@ -34,7 +34,7 @@ class LogitShift(Section):
     name = "logit_shift"
     title = "Learnt or learnt by heart"
     template = "logit_shift.html"
-    order = 56
+    order = 104
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """Charts, tables, and a block per metric."""

@@ -46,7 +46,7 @@ class Methods(Section):
     name = "methods"
     title = "Methods"
     template = "methods.html"
-    order = 80
+    order = 160
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A card per declared metric, and how things were attributed."""

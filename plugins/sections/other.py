@@ -23,7 +23,7 @@ class Other(Section):
 {% for part in parts %}<h3>{{ part.title | clean_label(120) }}</h3>{% for block in part.blocks %}{{ metric_block(block) }}{% endfor %}{% endfor %}
 {% endif %}
 """
-    order = 60
+    order = 108
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A part per analysis, a block per metric."""

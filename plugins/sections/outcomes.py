@@ -29,7 +29,7 @@ class Outcomes(Section):
     name = "outcomes"
     title = "Right, wrong and confidently wrong"
     template = "outcomes.html"
-    order = 45
+    order = 130
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """Blocks for the rates, tables by outcome per attribution, and the gallery."""

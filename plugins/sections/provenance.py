@@ -16,11 +16,13 @@ class Provenance(Section):
     name = "provenance"
     title = "Provenance"
     template = "provenance.html"
-    order = 90
+    order = 170
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """Lists of name and value; what all networks share is told once."""
-        dataset = {name: value for name, value in evidence.dataset.items() if name not in ("counts", "notes", "train")}
+        dataset = {
+            name: value for name, value in evidence.dataset.items() if name not in ("counts", "notes", "train", "described")
+        }
         each = [dict(flat({name: value for name, value in model.items() if name != "id"})) for model in evidence.models]
         shared = {
             name: text
@@ -32,7 +34,7 @@ class Provenance(Section):
             for model, row in zip(evidence.models, each, strict=True)
         ]
         return {
-            "audit": list(flat(evidence.audit)),
+            "audit": list(flat({name: value for name, value in evidence.audit.items() if name != "card"})),
             "dataset": list(flat(dataset)),
             "environment": list(flat(evidence.environment)),
             "shared": list(shared.items()),

@@ -18,7 +18,7 @@ class Strategies(Section):
     name = "strategies"
     title = "Strategies contrasted"
     template = "strategies.html"
-    order = 20
+    order = 50
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """The networks, what they share, the verdicts, and the classes from common to rare."""

@@ -1,4 +1,4 @@
-"""The first page: what was audited, what failed, what can and cannot be concluded."""
+"""Page one: what was audited, what failed, the verdicts, and what can and cannot be concluded."""
 
 from __future__ import annotations
 
@@ -7,56 +7,88 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor import Evidence, Finding, Section, hookimpl
-from auditor.drawing import figure
+from auditor.drawing import figure, signed
 
+from ._card import said
 from ._gates import gate_table
-from ._reading import strategies, title
+from ._questions import verdict_table
+from ._reading import class_title, strategies, title
+from ._verdicts import joint
 
 MAIN = 3
 SPELT_OUT = 6
 """Numbers that are named one by one; of more, the first and the last."""
+ALARMS, CAUTIONS = 5, 3
+"""Sentences of a kind that page one holds; the section on limits holds all of them."""
 
 
 class Summary(Section):
-    """Failures first, then the gates and the main findings, then the limits of what they mean."""
+    """What was audited, failures, the verdict table, the main findings, and the limits of what they mean."""
 
     name = "summary"
     title = "Summary"
     template = "summary.html"
-    order = 10
+    order = 20
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
-        """Facts, alarms, gates, findings and limits."""
+        """Facts, alarms, verdicts, findings, limits and gates."""
         results = [finding for finding in evidence.findings if finding.kind == "result"]
         main = main_findings(evidence, results)
         order = strategies(evidence)
+        alarms, cautions, notes = (
+            [finding.text for finding in evidence.findings if finding.kind == kind] for kind in ("alarm", "caution", "note")
+        )
         return {
             "models": len(evidence.models),
-            "reference": order[0] if order else "none",
             "strategies": order,
             "facts": _facts(evidence, order),
-            "gates": gate_table(evidence),
-            "cautions": [finding.text for finding in evidence.findings if finding.kind == "caution"],
-            "alarms": [finding.text for finding in evidence.findings if finding.kind == "alarm"],
-            "main": [finding.text for finding in main],
+            "uses": [(label, said(evidence, field)) for label, field in USES],
+            "alarms": alarms[:ALARMS],
+            "more_alarms": len(alarms[ALARMS:]),
+            "cautions": cautions[:CAUTIONS],
+            "more_cautions": len(cautions[CAUTIONS:]),
+            "verdicts": verdict_table(evidence),
+            "main": [_sentence(evidence, finding) for finding in main],
             "others": len(results) - len(main),
             "can": _can(evidence),
             "cannot": _cannot(evidence),
-            "notes": [finding.text for finding in evidence.findings if finding.kind == "note"],
+            "notes": len(notes),
+            "self_test": evidence.self_test,
+            "gates": gate_table(evidence),
         }
+
+
+CLAIMS = {True: "Declared beforehand as the question", False: "Exploratory"}
+USES = (("Intended use", "system.intended_use"), ("Users", "system.users"), ("Out of scope", "system.out_of_scope"))
+
+
+def _sentence(evidence: Evidence, finding: Finding) -> str:
+    """The finding in one line with the interval that its verdict rests on; one without a contrast behind it, as it stands."""
+    row = max(_contrasts_of(evidence, finding), key=_clearness, default=None)
+    if row is None:
+        return finding.text
+    better = evidence.metrics.get(row.metric, {}).get("better")
+    what = f"{title(row.metric)}, {title(row.attribution)}" if row.attribution else title(row.metric)
+    low, high = joint(row)
+    size = f"{signed(row.difference)} ({signed(low)} to {signed(high)})"
+    way = ("higher" if row.difference > 0 else "lower") if better not in ("higher", "lower") else (
+        "better" if (row.difference > 0) == (better == "higher") else "worse"
+    )  # fmt: skip
+    told = {
+        "different": f"{row.strategy} is {way} than {row.reference} by {size}",
+        "different but negligible": f"{row.strategy} is {way} than {row.reference}, but negligibly: {size}",
+        "equivalent": f"{row.strategy} and {row.reference} differ by no more than {figure(row.margin or 0.0)}: {size}",
+        "inconclusive": f"{row.strategy} and {row.reference} cannot be told apart, which does not make them the same: {size}",
+    }.get(str(row.verdict), f"{row.strategy} minus {row.reference} is {size}, of too few patients for a verdict")
+    return f"{what}, {class_title(row.class_name).lower()}: {told}. {CLAIMS[row.claim == 'primary']}."
 
 
 def main_findings(evidence: Evidence, results: list[Finding]) -> list[Finding]:
     """The primary claims, then the contrasts that are largest against the width of their interval; one per metric, three in all."""
 
     def strength(finding: Finding) -> tuple[bool, float]:
-        rows = [
-            row
-            for row in evidence.contrasts(finding.metric, class_name=finding.class_name)
-            if finding.metric and row.strategy == finding.strategy and None not in (row.difference, row.low, row.high)
-        ]
-        size = max((abs(row.difference) / max(row.high - row.low, 1e-12) for row in rows), default=-1.0)  # type: ignore[arg-type,operator]
-        return any(row.claim == "primary" for row in rows), size
+        rows = _contrasts_of(evidence, finding)
+        return any(row.claim == "primary" for row in rows), max(map(_clearness, rows), default=-1.0)
 
     chosen: dict[str, Finding] = {}
     for finding in sorted(results, key=strength, reverse=True):
@@ -64,17 +96,25 @@ def main_findings(evidence: Evidence, results: list[Finding]) -> list[Finding]:
     return list(chosen.values())[:MAIN]
 
 
+def _contrasts_of(evidence: Evidence, finding: Finding) -> list[Any]:
+    """The contrasts with an interval that a finding is about."""
+    return [
+        row
+        for row in evidence.contrasts(finding.metric, class_name=finding.class_name)
+        if finding.metric and row.strategy == finding.strategy and None not in (row.difference, row.low, row.high)
+    ]
+
+
+def _clearness(row: Any) -> float:
+    """How many times its interval's width the difference is."""
+    return float(abs(row.difference) / max(row.high - row.low, 1e-12))
+
+
 def _facts(evidence: Evidence, order: list[str]) -> list[tuple[str, str, str]]:
     account, data = evidence.accounting, evidence.dataset
     lost = len(account.get("quarantined", ()))
     boxed = data.get("boxed_images")
     patients = data.get("patients")
-    test = evidence.self_test
-    tried = (
-        "Self-test",
-        f"{figure(test['passed'])} of {figure(test['of'])}" if test else "not taken",
-        "planted truths recovered before measuring" if test else "made by an older version",
-    )
     return [
         (
             "Images",
@@ -96,7 +136,6 @@ def _facts(evidence: Evidence, order: list[str]) -> list[tuple[str, str, str]]:
             figure(len(data.get("classes", ()))),
             f"{figure(boxed)} images with boxes" if isinstance(boxed, int) else "boxes not counted",
         ),
-        tried,
     ]
 
 
@@ -114,9 +153,7 @@ def _can(evidence: Evidence) -> list[str]:
         sentences.insert(0, f"Of {figure(len(judged))} overall contrasts: {said}, after allowing for how many were looked at.")
     if judged and all(row.claim != "primary" for row in judged):
         sentences.append("All verdicts are exploratory, because audit.yaml declares no primary claim: indications, not proofs.")
-    if said := _checked(evidence):
-        sentences.append(said)
-    return sentences
+    return [*sentences, *(text for text in (_checked(evidence), _unmet(evidence)) if text)]
 
 
 def _checked(evidence: Evidence) -> str:
@@ -131,6 +168,13 @@ def _checked(evidence: Evidence) -> str:
     )
 
 
+def _unmet(evidence: Evidence) -> str:
+    """That no network has met an audited patient before, where that is known of all of them."""
+    met = [(model.get("training") or {}).get("met") for model in evidence.models]
+    clean = met and all(known and not any(known.values()) for known in met)
+    return "No audited patient was among the images that the networks were trained or chosen on." if clean else ""
+
+
 def _cannot(evidence: Evidence) -> list[str]:
     missing = sum(row.missing is not None for row in evidence.comparisons)
     sentences = []
@@ -141,6 +185,11 @@ def _cannot(evidence: Evidence) -> list[str]:
     if missing:
         sentences.append(
             f"Anything about {figure(missing)} of {figure(len(evidence.comparisons))} contrasts that could not be estimated; each says why in its place."
+        )
+    trained = Counter((model["strategy"], model.get("family")) for model in evidence.models)
+    if trained and min(trained.values()) == 1:
+        sentences.append(
+            "That training again would give the same: some strategies have one network, so chance in training is not known."
         )
     if any(row.attribution for row in evidence.summaries):
         sentences.append(

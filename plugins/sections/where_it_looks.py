@@ -22,7 +22,7 @@ class WhereItLooks(Section):
     name = "where_it_looks"
     title = "Where the networks look"
     template = "where_it_looks.html"
-    order = 40
+    order = 80
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A part per attribution, a plate per case."""
