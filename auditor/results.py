@@ -27,6 +27,7 @@ from . import (
     sanity,
     spread,
     training_split,
+    unit_gallery,
 )
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
@@ -112,6 +113,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     told_apart = by_outcome.gather(plan, ledger, store, used, cohort, failures)
     gaps += told_apart.gaps
     gaps += second.gaps()
+    tops = unit_gallery.gather(plan, ledger, store, used, failures)
     claims = plan.config.claims
     comparisons = decide(rows, claims.primary, claims.margins(), cohort.everyone, plan.config.seed)
     controls = list(Told(plan, ledger, used, cohort, failures).rows())
@@ -159,7 +161,8 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         histograms=tuple(histograms),
         profiles=tuple(profiles),
         overlaps=tuple(overlaps),
-        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures),
+        units=tuple(tops.units),
+        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures, *tops.pictures),
     )
     return replace(evidence, gates=gated.judge(plan.config.judged_gates, evidence))
 
