@@ -59,7 +59,7 @@ def for_numbers(plan: Plan, told: Told) -> list[tuple[int, int]]:
 
 def for_the_report(plan: Plan, told: Told, cbl: Values | None) -> list[Shown]:
     """The cases of KINDS; those off target only where the maps were held against boxes (`cbl`)."""
-    if not plan.config.report.images or told.model not in _shown_networks(plan.models):
+    if not plan.config.report.images or told.model not in shown_networks(plan.models):
         return []
     wide = {(sample, target) for sample, target in _low(cbl)}
     candidates: dict[str, list[Shown]] = {kind: [] for kind in KINDS}
@@ -76,7 +76,7 @@ def for_the_report(plan: Plan, told: Told, cbl: Values | None) -> list[Shown]:
     return [case for cases in candidates.values() for case in _spread(plan, cases)]
 
 
-def _shown_networks(models: Sequence[PlannedModel]) -> list[PlannedModel]:
+def shown_networks(models: Sequence[PlannedModel]) -> list[PlannedModel]:
     """The first network of each strategy and architecture."""
     first: dict[tuple[str, str], PlannedModel] = {}
     for model in models:

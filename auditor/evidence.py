@@ -14,6 +14,8 @@ from .gated import GateOutcome as GateOutcome
 from .profiles import Histogram, Overlap, Profile, frozen
 from .sanity import Control as Control
 from .sanity import stamps
+from .shown_units import ShownUnit as ShownUnit
+from .shown_units import from_row, to_row
 from .statistics.by_outcome import OutcomeRow
 from .statistics.operating import OperatingPoint
 from .statistics.rows import Comparison, Curve, Repeat, Summary, UnitDetector
@@ -31,7 +33,8 @@ class Picture:
     attribution and model id.
 
     `kind` says as what it was chosen after the measurement (a key of `failure_rules`), "" for cases chosen beforehand; then it
-    belongs to one model, and `words` tell its score.
+    belongs to one model, and `words` tell its score. Of kind `unit` it is a top image of the channel `unit`, active above
+    `threshold`; `other_boxes` are those of other findings.
     """
 
     case: str
@@ -41,6 +44,9 @@ class Picture:
     maps: Mapping[str, Mapping[str, npt.NDArray[np.float32]]]
     kind: str = ""
     words: str = ""
+    unit: int | None = None
+    threshold: float | None = None
+    other_boxes: tuple[tuple[float, float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class Evidence:
     histograms: tuple[Histogram, ...] = ()
     profiles: tuple[Profile, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
+    units: tuple[ShownUnit, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -121,6 +128,7 @@ class Evidence:
             "histograms": _rows(self.histograms),
             "profiles": _rows(self.profiles),
             "overlaps": _rows(self.overlaps),
+            "units": [to_row(unit) for unit in self.units],
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
             "gates": _rows(self.gates),
@@ -156,6 +164,7 @@ class Evidence:
             histograms=tuple(Histogram(**frozen(_named(row))) for row in data.get("histograms", ())),
             profiles=tuple(Profile(**frozen(_named(row))) for row in data.get("profiles", ())),
             overlaps=tuple(Overlap(**_named(row)) for row in data.get("overlaps", ())),
+            units=tuple(from_row(row) for row in data.get("units", ())),
             pictures=tuple(pictures),
         )
 

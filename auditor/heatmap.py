@@ -67,7 +67,7 @@ def plate(
     Each map is clipped at 0 and shown between its own minimum and maximum, which stand below it; a map of one value says "empty map". The
     radiograph is embedded once, under the id `ident`, and reused.
     """
-    base = _fit(pixels)
+    base = fitted(pixels)
     tall = PANEL * base.height / base.width
     rows, columns = _names(panel.row for panel in panels), _names(panel.column for panel in panels)
     width, height = (len(columns) + 1) * (PANEL + GAP) - GAP, HEAD + max(len(rows), 1) * (tall + FOOT)
@@ -76,22 +76,22 @@ def plate(
     scales = "; ".join(f"{clean_label(p.column, 40)}, {clean_label(p.row, 40)}: {scale_words(p.map)}" for p in panels)
     element(sheet, "desc").text = f"Radiograph with reference boxes, then one map per model. {scales}."
     size = {"width": _n(PANEL), "height": _n(tall)}
-    _caption(sheet, 0, HEAD - 10, "Radiograph", bold=True)
+    caption(sheet, 0, HEAD - 10, "Radiograph", bold=True)
     place = element(sheet, "g", transform=f"translate(0 {HEAD})")
-    element(place, "image", id=ident, href=_png(base), **size)
-    _outline(place, boxes, tall)
+    element(place, "image", id=ident, href=png(base), **size)
+    outline(place, boxes, tall)
     for number, name in enumerate(columns):
-        _caption(sheet, (number + 1) * (PANEL + GAP), HEAD - 10, name, bold=True)
+        caption(sheet, (number + 1) * (PANEL + GAP), HEAD - 10, name, bold=True)
     for panel in panels:
         across, down = (columns.index(panel.column) + 1) * (PANEL + GAP), HEAD + rows.index(panel.row) * (tall + FOOT)
         place = element(sheet, "g", transform=f"translate({_n(across)} {_n(down)})")
         element(place, "use", href=f"#{ident}")
         if panel.map is not None and not isinstance(scale_of(panel.map), str):
-            heat = _png(_tinted(panel.map, base.size))
+            heat = png(_tinted(panel.map, base.size))
             element(place, "image", href=heat, preserveAspectRatio="none", **size)
-        _outline(place, boxes, tall)
-        _caption(place, 0, tall + 14, panel.row)
-        _caption(place, 0, tall + 28, scale_words(panel.map), css="muted", colour="#5a6672")
+        outline(place, boxes, tall)
+        caption(place, 0, tall + 14, panel.row)
+        caption(place, 0, tall + 28, scale_words(panel.map), css="muted", colour="#5a6672")
     return markup(sheet)
 
 
@@ -119,7 +119,7 @@ def scale_bar() -> Markup:
     bar = element(None, "svg", "scale", viewBox="0 0 256 12", role="img", width="256", height="12")
     element(bar, "title").text = "Colour scale: clear violet at the map's minimum, through teal, to yellow at its maximum."
     element(bar, "rect", fill="#808080", width="256", height="12")
-    element(bar, "image", width="256", height="12", preserveAspectRatio="none", href=_png(_tinted(ramp, (256, 12))))
+    element(bar, "image", width="256", height="12", preserveAspectRatio="none", href=png(_tinted(ramp, (256, 12))))
     return markup(bar)
 
 
@@ -131,7 +131,7 @@ def _n(number: float) -> str:
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
-def _caption(
+def caption(
     parent: ElementTree.Element,
     x: float,
     y: float,
@@ -141,19 +141,24 @@ def _caption(
     css: str = "ink-text",
     colour: str = "#17212b",
 ) -> None:
+    """A few words below or above a panel."""
     words = element(parent, "text", css, x=_n(x), y=_n(y), fill=colour, font_size="10.5")
     if bold:
         words.set("font-weight", "bold")
     words.text = clean_label(text, 24)
 
 
-def _outline(parent: ElementTree.Element, boxes: Sequence[tuple[float, float, float, float]], tall: float) -> None:
-    """Boxes twice, dark below light, so that they are seen on lung and bone alike."""
+def outline(
+    parent: ElementTree.Element, boxes: Sequence[tuple[float, float, float, float]], tall: float, *, dashed: bool = False
+) -> None:
+    """Boxes twice, dark below light, so that they are seen on lung and bone alike; the light line may be broken."""
     for stroke, width in ((HALO, "3"), (BOX, "1.4")):
         for left, top, right, bottom in boxes:
             size = {"width": _n(max(right - left, 0) * PANEL), "height": _n(max(bottom - top, 0) * tall)}
             corner = {"x": _n(left * PANEL), "y": _n(top * tall)}
-            element(parent, "rect", fill="none", stroke=stroke, stroke_width=width, **corner, **size)
+            rect = element(parent, "rect", fill="none", stroke=stroke, stroke_width=width, **corner, **size)
+            if dashed and stroke == BOX:
+                rect.set("stroke-dasharray", "4 3")
 
 
 def _srgb(lab: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
@@ -169,7 +174,8 @@ def _srgb(lab: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     return colours
 
 
-def _fit(pixels: npt.NDArray[np.uint8]) -> Any:
+def fitted(pixels: npt.NDArray[np.uint8]) -> Any:
+    """The picture [H, W] with its longer side at most SIDE."""
     from PIL import Image
 
     image = Image.fromarray(pixels)
@@ -192,7 +198,8 @@ def _tinted(map: npt.NDArray[np.float32], size: tuple[int, int]) -> Any:
     return picture
 
 
-def _png(image: Any) -> str:
+def png(image: Any) -> str:
+    """A picture as a data: address."""
     file = io.BytesIO()
     transparency = image.info.get("transparency") if image.mode == "P" else None
     image.save(

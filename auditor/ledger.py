@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .conclusion import Conclusion, Detector, Number
+from .conclusion import Conclusion, from_json
 from .errors import OutputError
 from .identity import digest
 from .statistics.rows import Values
@@ -153,8 +153,7 @@ class Ledger:
     def conclusion(self, unit: str) -> Conclusion:
         """What a unit said of all its cases together."""
         row = self._db.execute("select said from conclusion where unit=?", (unit,)).fetchone()
-        numbers, detectors = json.loads(row[0]) if row else ((), ())
-        return Conclusion(tuple(Number(*one) for one in numbers), tuple(Detector(*one) for one in detectors))
+        return from_json(json.loads(row[0])) if row else Conclusion()
 
     def fail(self, unit: str, error: str) -> None:
         """Record that a unit failed; it is not called again in this run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,10 @@ def save(run: Path, pictures: Sequence[Picture]) -> None:
                 arrays[array] = np.asarray(values, np.float32)
                 maps.append({"attribution": attribution, "model": model, "array": array})
         boxes = [[float(edge) for edge in box] for box in picture.boxes]
-        told = {"kind": picture.kind, "words": picture.words} if picture.kind else {}
+        told: dict[str, Any] = {"kind": picture.kind, "words": picture.words} if picture.kind else {}
+        if picture.unit is not None:
+            others = [[float(edge) for edge in box] for box in picture.other_boxes]
+            told |= {"unit": picture.unit, "threshold": picture.threshold, "other_boxes": others}
         index.append(
             {
                 "case": picture.case,
@@ -72,5 +75,11 @@ def _picture(row: dict[str, Any], arrays: Any) -> Picture:
     maps: dict[str, dict[str, npt.NDArray[np.float32]]] = {}
     for entry in row["maps"]:
         maps.setdefault(entry["attribution"], {})[entry["model"]] = arrays[entry["array"]]
-    boxes = tuple((float(left), float(top), float(right), float(bottom)) for left, top, right, bottom in row["boxes"])
-    return Picture(row["case"], row["class"], boxes, arrays[row["pixels"]], maps, row.get("kind", ""), row.get("words", ""))
+    return Picture(
+        row["case"], row["class"], _boxes(row["boxes"]), arrays[row["pixels"]], maps, row.get("kind", ""), row.get("words", ""),
+        row.get("unit"), row.get("threshold"), _boxes(row.get("other_boxes", ())),
+    )  # fmt: skip
+
+
+def _boxes(rows: Iterable[Any]) -> tuple[tuple[float, float, float, float], ...]:
+    return tuple((float(left), float(top), float(right), float(bottom)) for left, top, right, bottom in rows)

@@ -29,6 +29,7 @@ from . import (
     sanity,
     spread,
     training_split,
+    unit_gallery,
 )
 from .analysis import OVERALL, Analysis
 from .attribution import Attribution
@@ -147,6 +148,7 @@ def gather(
     told_apart = by_outcome.gather(plan, ledger, store, used, cohort, failures)
     gaps += told_apart.gaps
     gaps = list(known.gaps) if known.gaps is not None else gaps + second.gaps()
+    tops = unit_gallery.gather(plan, ledger, store, used, failures)
     claims = plan.config.claims
     comparisons = decide(rows, claims.primary, claims.margins(), cohort.everyone, plan.config.seed)
     controls = list(Told(plan, ledger, used, cohort, failures).rows() if known.controls is None else known.controls)
@@ -194,7 +196,8 @@ def gather(
         histograms=tuple(histograms),
         profiles=tuple(profiles),
         overlaps=tuple(overlaps),
-        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures) if store else (),
+        units=tuple(tops.units),
+        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures, *tops.pictures) if store else (),
     )
     return replace(evidence, gates=gated.judge(plan.config.judged_gates, evidence))
 

@@ -72,6 +72,42 @@ class DetectorRow(_Strict):
     p: float = Field(ge=0, le=1, description="adjusted for all units and classes of the model")
 
 
+class UnitImageRow(_Strict):
+    """An image that a channel responds to most."""
+
+    case: str = Field(min_length=1, description="as the pictures call it")
+    id: str
+    value: float = Field(description="the channel's highest value in the image")
+    threshold: float = Field(description="above which the channel is active")
+    in_box: bool | None = Field(description="whether the highest value lies in a box of the class; null without such a box")
+
+
+class UnitClassRow(_Strict):
+    """How many of a channel's top images, and of all annotated images, show a class."""
+
+    class_name: str = Field(alias="class")
+    shown: int = Field(ge=0)
+    of_top: int = Field(ge=0)
+    shown_by_all: int = Field(ge=0)
+    of_all: int = Field(ge=0)
+
+
+class UnitRow(_Strict):
+    """A channel of one network with the images that it responds to most, chosen by the printed rule."""
+
+    analysis: str
+    model: str
+    strategy: str
+    unit: int = Field(ge=0, description="channel of the audited layer, from 0")
+    class_name: str = Field(alias="class", description="the finding whose boxes its active places overlap most")
+    iou: float = Field(ge=0, le=1)
+    n: int = Field(ge=0, description="boxed cases of the class")
+    n_patients: int = Field(ge=0)
+    tops: int = Field(ge=0, description="top images that `fires` is counted on, one per patient")
+    images: list[UnitImageRow]
+    fires: list[UnitClassRow]
+
+
 class OperatingPointRow(_Strict):
     """The threshold of one network for one class, and the outcomes counted at it.
 
@@ -360,6 +396,7 @@ class Results(_Strict):
     profiles: list[ProfileRow] = []
     overlaps: list[OverlapRow] = []
     detectors: list[DetectorRow] = []
+    units: list[UnitRow] = []
     controls: list[ControlRow] = []
     repeated: list[RepeatRow] = []
     operating: list[OperatingPointRow] = []

@@ -27,6 +27,7 @@ from auditor.gates import Gate
 from auditor.metric import Metric
 from auditor.sanity import Check, Control, stamped
 from auditor.sanity import findings as sanity_findings
+from auditor.shown_units import ShownUnit, UnitClass, UnitImage
 from auditor.statistics.by_outcome import OutcomeRow
 from auditor.statistics.decide import decide
 from auditor.statistics.effect import Linear
@@ -111,6 +112,32 @@ def summaries(random: np.random.Generator) -> Iterator[Summary]:
                     sure = metric.statistic in ("excess", "lift", "others") and value is not None
                     ends = (value - abs(value) / 4, value + abs(value) / 4) if sure and value is not None else (None, None)
                     yield Summary(metric.name, analysis, *about, name, value, missing, n, *ends)
+
+
+def units() -> Iterator[ShownUnit]:
+    """Two channels of every network: one that fires on its finding, one that fires on whatever it likes."""
+    for model in models():
+        for place, (name, shown) in enumerate((("Effusion", 17), ("Mass", 2))):
+            images = tuple(
+                UnitImage(
+                    f"case {100 * place + number}", f"{100 * place + number:08d}_000.png", 9.5 - number, 2.1, place == 0 or None
+                )
+                for number in range(1, 5)
+            )
+            fires = tuple(UnitClass(one, shown if one == name else 3, 20, POSITIVE[one] // 4, 684) for one in CLASSES)
+            yield ShownUnit(
+                "dissection",
+                model["id"],
+                model["strategy"],
+                5 + 37 * place,
+                name,
+                0.21 - 0.1 * place,
+                BOXES[name],
+                80,
+                20,
+                images,
+                fires,
+            )
 
 
 def detectors() -> Iterator[UnitDetector]:
@@ -298,6 +325,7 @@ def evidence() -> Evidence:
         summaries=tuple(summaries(random)),
         comparisons=found,
         detectors=tuple(detectors()),
+        units=tuple(units()),
         repeated=tuple(repeated(found)),
         operating=tuple(operating()),
         by_outcome=tuple(by_outcome()),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from auditor import Analysis, ConfigError, Edges, Metric, Tally, hookimpl
+from auditor import Analysis, Conclusion, ConfigError, Edges, Metric, Tally, hookimpl
 
 if TYPE_CHECKING:
     from auditor import View
@@ -233,6 +233,15 @@ class Dissection(Analysis):
             "dead_channels": float(top.dead().sum()),
             "active_fraction": float(active.mean()),
         }
+
+    def look_back(self, tallies: Mapping[str, Tally], views: Iterable[View]) -> Conclusion:
+        from auditor.unit_tops import UnitTops
+
+        top: Any = tallies["top"]
+        seen = UnitTops()
+        for view in views:
+            seen.add(view, self.resolved()._limits(view))
+        return Conclusion(units=seen.chosen(~self._inactive(top))) if top.images else Conclusion()
 
     def _inactive(self, top: Any) -> npt.NDArray[np.bool_]:
         """Channels [C] whose threshold is not above 0, in any group of images, or that are hardly ever above it."""
