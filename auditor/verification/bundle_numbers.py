@@ -39,7 +39,7 @@ def of_bundle(bundle: Path, told: Evidence, registry: Registry, level: Level) ->
     known = Known([model["training"] for model in told.models], told.controls, told.gaps, told.accounting)
     with tempfile.TemporaryDirectory() as folder:
         _fill(Path(folder) / "ledger.db", plan, cases)
-        made = numbers.made_again(plan, Path(folder) / "ledger.db", told, known)
+        made = numbers.made_again(plan, Path(folder) / "ledger.db", told, known, bundle / case_tables.FOLDER)
     made = replace(drawn.judged_by(told, made), findings=tuple(findings(told)), gates=judge(plan.config.judged_gates, told))
     left_out, alike = Withheld(told, cases, parts), drawn.Alike(told, NEAR)
     found, agree = compare.differences(compare.rows(told), compare.rows(made), alike, left_out)

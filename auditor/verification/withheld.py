@@ -11,7 +11,7 @@ from ..share.cells import REASON
 from ..statistics.one_per_patient import ASSUMING
 from ..statistics.rows import BASELINE, GROUPS, IMAGE, MACRO, MODEL
 from .case_tables import Cases
-from .compare import rows
+from .compare import ABSENT, rows
 from .recorded import Components
 
 MEANS = (MACRO, MODEL, *GROUPS)
@@ -42,12 +42,17 @@ class Withheld:
         self._columns = {pair: cases.columns(*pair) for pair in pairs}
         self._images = len({image for split, image in cases.patients if split == "audited"})
         self._families = self._incomplete()
+        self._curves = int((shared.get("withheld") or {}).get("curves", 0))
         self._counted: set[int] = set()
         self.count: Counter[str] = Counter()
 
     def __call__(self, table: str, row: Mapping[str, Any], field: str) -> bool:
         if table in ("metrics", "findings", "gates"):
             return False
+        if table == "curves" and field == ABSENT and self._curves > 0:
+            self._curves -= 1
+            self.count[f"withheld ({REASON})"] += 1
+            return True
         if why := self._why(table, row):
             if id(row) not in self._counted:
                 self._counted.add(id(row))
