@@ -108,7 +108,7 @@ class Redaction:
             **dataset, "options": self._said.options("datasets", use, dataset["options"]), "counts": counts,
             "digest": self._pseudonyms.digest(str(dataset["digest"])),
             "train": train and {"images": train["images"], "positives": positives},
-            "notes": [self._texts.ours(note) for note in dataset["notes"]] if ours else [OF_A_PLUGIN] * bool(dataset["notes"]),
+            "notes": [self._texts.note(note) for note in dataset["notes"]] if ours else [OF_A_PLUGIN] * bool(dataset["notes"]),
         }  # fmt: skip
 
     def _counts(self, name: str, row: Mapping[str, int]) -> dict[str, int | None]:
