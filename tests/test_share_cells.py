@@ -103,6 +103,10 @@ def test_where_every_image_has_a_finding_a_second_class_is_withheld() -> None:
     assert withheld([*one_of_three, [0, 0, 0]]) == {"A"}
 
 
+def test_a_second_class_is_withheld_however_many_patients_the_first_one_has() -> None:
+    assert withheld([[1, 1, 0]] * 20 + [[1, 0, 1]] * 20 + [[0, 1, 1]] * 3) == {"A", "B"}
+
+
 def test_and_a_third_until_five_patients_are_together() -> None:
     assert withheld([[1, 0, 0]] * 2 + [[0, 1, 0]] * 2 + [[0, 0, 1]] * 20) == {"A", "B", "C"}
 
