@@ -278,6 +278,19 @@ def test_other_letters_are_undecided(bundle: Path, capsys: pytest.CaptureFixture
     assert (code, "could not be decided: the letters embedded in report.html" in words) == (3, True), words
 
 
+def test_a_section_that_auditor_does_not_make_is_undecided_where_plugins_are_not_at_hand(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    more = "<section><h2>Mine</h2><p>AUROC 1.0</p></section></main>"
+    (folder / "report.html").write_text(html.replace("</main>", more), encoding="utf-8")
+    code, words = told(capsys, folder)
+    assert code == 3, words
+    assert (
+        "could not be decided: the report has sections that auditor does not make (Mine); if they are of the plugins" in words
+    )
+
+
 # the PDF
 
 
@@ -408,6 +421,14 @@ def test_what_is_no_table_is_refused_in_a_sentence(bundle: Path, content: bytes,
     relist(bundle)
     code, words = told(capsys, bundle)
     assert (code, "cases/performance.csv" in words, "internal error" in words) == (2, True, False), words
+
+
+def test_a_class_cannot_be_called_withheld_while_its_cases_are_there(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    forge(bundle, lambda results: results["audit"]["shared"].update(classes_withheld=["Rare"]))
+    code, words = told(capsys, bundle)
+    assert (code, "results.json, audit, shared: says that Rare is withheld; its cases are in cases/" in words) == (1, True), (
+        words
+    )
 
 
 # level 3

@@ -62,7 +62,8 @@ def _second(folder: Path, bundle: bool, audit: Path | None) -> Level:
             numbers.of_run(folder, told, registry, level)
             level.said.insert(0, "it is a run folder, whose files nobody has listed or signed")
             told = evidence_of(folder)
-        shown.check(folder, told, registry, level)
+        strangers = bool(told.audit["plugins"]) and audit is None and not bundle
+        shown.check(folder, told, registry, level, strangers)
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # results.json may be anybody's
         place = folder / "results.json"
         raise AuditError(f"{place}: does not hold what auditor writes there ({type(error).__name__}: {error})") from error

@@ -150,6 +150,11 @@ def _is_picture(some: Sequence[Piece]) -> bool:
     return any(piece.what in ("<img>", "<image>", "<figure>") or piece.text.startswith("data:image") for piece in some)
 
 
+def sections(html: str) -> list[str]:
+    """The titles of the sections, without their numbers."""
+    return list(dict.fromkeys(piece.section.lstrip("0123456789 ") for piece in pieces(html) if piece.section))
+
+
 def letters(html: str) -> list[str]:
     """The embedded fonts: a font that draws one digit as another changes what is read, and no word."""
     return [match[0] for match in _DATA.finditer(html) if match[0].startswith(f"data:{LETTERS}")]

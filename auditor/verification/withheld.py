@@ -14,7 +14,7 @@ from .case_tables import Cases
 from .compare import ABSENT, rows
 from .recorded import Components
 
-MEANS = (MACRO, MODEL, *GROUPS)
+BY_RARITY = (MODEL, *GROUPS)
 ELSEWHERE = "with boxes of other patients, or over the whole data set at once, which no case table holds"
 TABLES = {
     "controls": "of the sanity checks, made while the networks ran",
@@ -35,9 +35,11 @@ class Withheld:
         self._told, self._absent = told, set(parts.absent)
         shared: Mapping[str, Any] = told.audit.get("shared") or {}
         train = told.dataset["train"]
-        self._uneven = bool(shared.get("classes_withheld")) or bool(
-            train and set(train["positives"]) != set(told.dataset["classes"])
-        )
+        self._uneven: tuple[str, ...] = ()
+        if shared.get("classes_withheld"):
+            self._uneven = (MACRO, *BY_RARITY)
+        elif train and set(train["positives"]) != set(told.dataset["classes"]):
+            self._uneven = BY_RARITY
         pairs = {(part.analysis, part.attribution) for part in cases.parts}
         self._columns = {pair: cases.columns(*pair) for pair in pairs}
         self._images = len({image for split, image in cases.patients if split == "audited"})
@@ -77,7 +79,7 @@ class Withheld:
             return "with one image per patient, chosen by names that a bundle does not hold"
         if not self._rests_on_tables(row):
             return ELSEWHERE
-        if self._uneven and row.get("class") in MEANS:
+        if row.get("class") in self._uneven:
             return "over classes of which some are withheld"
         return ""
 
