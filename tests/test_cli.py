@@ -20,14 +20,10 @@ from auditor.catalogue import show_default
 from auditor.cli import main
 
 HEAVY = ("torch", "torchvision", "captum", "monai", "scipy", "numba", "weasyprint", "pydicom", "matplotlib", "PIL")
-<<<<<<< HEAD
 COMMANDS = [
     "run", "train", "mine", "validate", "plan", "report", "gate", "export", "share",
     "plugins", "schema", "doctor", "new", "sign", "verify",
 ]  # fmt: skip
-=======
-COMMANDS = ["run", "train", "mine", "validate", "plan", "report", "gate", "export", "share", "plugins", "schema", "doctor", "new"]
->>>>>>> share
 Write = Callable[..., Path]
 
 

@@ -53,13 +53,14 @@ class Alike:
 
     def _close(self, row: Mapping[str, Any], field: str, one: Any, other: Any) -> bool:
         if field == "verdict":
-            return self._near_tie(row)
+            differs = [str(verdict).startswith("different") for verdict in (one, other)]
+            return differs[0] == differs[1] and self._near_tie(row)
         if one is None or other is None:
             return False
         return bool(abs(one - other) <= (_of_p(row, field) if field in P_VALUES else _of_ends(row, field)))
 
     def _near_tie(self, row: Mapping[str, Any]) -> bool:
-        """Whether draws could have turned the verdict: an end of a drawn interval near the margin."""
+        """Whether draws could have turned equivalence: an end of a drawn interval near the margin."""
         margin, ends = row["margin"], [abs(end) for end in (row["low"], row["high"]) if end is not None]
         drawn = self._is_drawn(row, "low")
         return drawn and margin is not None and any(abs(end - margin) <= 2 * _of_ends(row, "low") for end in ends)
