@@ -113,7 +113,7 @@ class Withheld:
         lines = [f"not recomputed: {count:,} rows {why}" for why, count in sorted(self.count.items()) if why != "accounting"]
         if self._families:
             lines.append(
-                f"not recomputed: joint intervals of {len(self._families):,} families of contrasts, each with a member that is not recomputed"
+                f"not recomputed: joint intervals of {len(self._families):,} of the families of contrasts, which lack a member"
             )
         return [*lines, "not recomputed: accounting; descriptions of the networks, the machine and the self-test"]
 
