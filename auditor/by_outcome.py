@@ -19,9 +19,11 @@ from .outcomes import Told
 from .pixels import PixelStore
 from .plan import Plan, Unit, label
 from .statistics import by_outcome as statistics
+from .statistics import estimates
 from .statistics.by_outcome import ABSTAINED, CONFIDENT, OFF_TARGET, USUAL_PLACE, Found, OutcomeRow
 from .statistics.calibrated import sigmoid
 from .statistics.columns import Columns
+from .statistics.estimates import handles
 from .statistics.influence import Integers
 from .statistics.operating import OUTCOMES, Called, OperatingPoint
 from .statistics.rows import MACRO, Cohort, Values
@@ -103,7 +105,8 @@ def _of_boxed(
         USUAL_PLACE: statistics.usual_place(crossed, cohort),
         OFF_TARGET: statistics.off_target(values["cbl"]),
     }
-    metrics = {metric.name: metric for metric in unit.analysis.metrics if metric.name in TOLD}
+    measured = [metric for metric in unit.analysis.metrics if not handles(metric) or estimates.measured(metric, network)]
+    metrics = {metric.name: metric for metric in measured if metric.name in TOLD}
     about = (label(unit.attribution), told)
     for outcome in (0, 1):
         cases = {number: told.of(number, outcome) for number in told.called}

@@ -63,13 +63,13 @@ def clean_label(text: object, limit: int = 80) -> str:
 
 
 def absence(reason: object, limit: int = 200) -> str:
-    """The words that stand where a number cannot.
+    """The words that stand where a number cannot, or where it is withheld.
 
-    >>> absence("2 positives"), absence("not estimable (0 positives)")
-    ('not estimable (2 positives)', 'not estimable (0 positives)')
+    >>> absence("2 positives"), absence("not estimable (0 positives)"), absence("fewer than 5 patients: not shared")
+    ('not estimable (2 positives)', 'not estimable (0 positives)', 'fewer than 5 patients: not shared')
     """
     words = clean_label(reason or "no reason given", limit)
-    return words if words.startswith("not estimable") else f"not estimable ({words})"
+    return words if words.startswith("not estimable") or words.endswith(": not shared") else f"not estimable ({words})"
 
 
 def figure(value: float) -> str:

@@ -76,8 +76,11 @@ def check_place(folder: Path) -> None:
         raise OutputError(f"{folder}: found a file or a link; allowed: a new folder, or an earlier bundle to be replaced")
     if not folder.is_dir():
         return
-    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    strange = [name for name in found if name not in FILES and not _is_table(name)]
+    inside = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    found = [path.relative_to(folder).as_posix() for path in inside]
+    strange = [
+        name for name, path in zip(found, inside, strict=True) if path.is_symlink() or not (name in FILES or _is_table(name))
+    ]
     if strange or (found and manifest.MANIFEST not in found):
         what = f"{strange[0]}, which no bundle has" if strange else f"files and no {manifest.MANIFEST}"
         raise OutputError(

@@ -7,7 +7,7 @@ of the reference, a rate times its cases. Those are withheld with it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,6 +17,8 @@ from .cells import OUTCOMES, REASON, Cells, few
 
 MEANS = (MACRO, *GROUPS)
 RATES: Mapping[str, tuple[str, str]] = {"sensitivity": ("TP", "FN"), "specificity": ("FP", "TN")}
+Key = tuple[Any, ...]
+"""Metric, analysis, attribution, class, then what else tells a row apart."""
 Row = TypeVar("Row", Summary, Comparison)
 
 
@@ -95,7 +97,7 @@ class Numbers:
             row.class_name in self._cells.withheld or few(row.n_patients) or (row.class_name not in MEANS and few(row.n_cases))
         )
 
-    def _sides_of_withheld_levels(self) -> set[tuple[Any, ...]]:
+    def _sides_of_withheld_levels(self) -> set[Key]:
         strategy = {str(model["id"]): str(model["strategy"]) for model in self._evidence.models}
         return {
             (metric, analysis, attribution, name, strategy[model])
@@ -103,15 +105,15 @@ class Numbers:
             if model in strategy
         }
 
-    def _gives_away(self, row: Comparison, withheld: set[tuple[Any, ...]]) -> bool:
+    def _gives_away(self, row: Comparison, withheld: set[Key]) -> bool:
         about = (row.metric, row.analysis, row.attribution, row.class_name)
         return (*about, row.strategy) in withheld or (*about, row.reference) in withheld
 
-    def _closed(self, rows: Mapping[Any, Row], small: set[Any]) -> set[Any]:
+    def _closed(self, rows: Mapping[Key, Row], small: set[Key]) -> set[Key]:
         """With the means over classes that would give a withheld class back."""
-        families: dict[Hashable, dict[str, Any]] = defaultdict(dict)
+        families: dict[Key, dict[str, Key]] = defaultdict(dict)
         for key, row in rows.items():
-            families[(*key[:3], *key[4:])][row.class_name] = key
+            families[key[:3] + key[4:]][row.class_name] = key
         for of_class in families.values():
             counted = {name for name, at in of_class.items() if at in small and name not in MEANS and _number(rows[at])}
             means = [group for group in MEANS if group in of_class]
@@ -135,9 +137,9 @@ def _number(row: Summary | Comparison) -> bool:
     return (row.value if isinstance(row, Summary) else row.difference) is not None
 
 
-def _of_level(row: Summary) -> tuple[Any, ...]:
+def _of_level(row: Summary) -> Key:
     return row.metric, row.analysis, row.attribution, row.class_name, row.model
 
 
-def _of_contrast(row: Comparison | Repeat) -> tuple[Any, ...]:
+def _of_contrast(row: Comparison | Repeat) -> Key:
     return row.metric, row.analysis, row.attribution, row.class_name, row.family, row.strategy, row.reference

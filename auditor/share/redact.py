@@ -11,7 +11,7 @@ from .. import sanity
 from ..evidence import Evidence, Picture
 from ..profiles import Histogram
 from . import shapes
-from .cells import FEWEST, Cells, few
+from .cells import FEWEST, REASON, Cells, few
 from .judged import judged_again
 from .numbers import Numbers
 from .pseudonyms import Pseudonyms
@@ -108,7 +108,7 @@ class Redaction:
             **dataset, "options": self._said.options("datasets", use, dataset["options"]), "counts": counts,
             "digest": self._pseudonyms.digest(str(dataset["digest"])),
             "train": train and {"images": train["images"], "positives": positives},
-            "notes": [self._texts.ours(note) for note in dataset["notes"]] if ours else [OF_A_PLUGIN] * bool(dataset["notes"]),
+            "notes": [self._texts.note(note) for note in dataset["notes"]] if ours else [OF_A_PLUGIN] * bool(dataset["notes"]),
         }  # fmt: skip
 
     def _counts(self, name: str, row: Mapping[str, int]) -> dict[str, int | None]:
@@ -174,7 +174,10 @@ class Redaction:
         ]
 
     def _control(self, row: sanity.Control) -> sanity.Control:
-        return replace(row, says=self._texts.reason(row.says.removesuffix(".")) + ".")
+        """What a check of a method found; where it saw too few images, only that."""
+        if few(row.n):
+            return replace(row, outcome="not estimable", says=f"{REASON}.", numbers={}, n=0)
+        return replace(row, says=self._texts.note(self._texts.reason(row.says.removesuffix("."))) + ".")
 
     def _self_test(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {**record, "failed": [self._texts.reason(what) for what in record["failed"]]} if record else {}

@@ -26,6 +26,8 @@ _PATH = re.compile(r"\S*(?:/|\\)[^\s'\"]+|~\S+")
 _FILE = re.compile(
     r"[^\s'\"/]+\.(?:png|jpe?g|tiff?|dcm|csv|tsv|xml|py|pth?|ckpt|safetensors|np[yz]|ya?ml|json|gz|zip|txt|db|html|pdf)\b", re.I
 )
+_QUOTED = re.compile(r"(?<!\w)['\"]([^'\"\n]{1,200})['\"](?!\w)")
+_COUNTED = re.compile(r"(?<![\w.,])[1-4](?= (?:labels?|boxes|box|images?|patients?)\b)")
 _TOKEN = re.compile(r"[\w.\-]+")
 _OURS = frozenset({"audit.yaml", "results.json", "model.json", "report.html", "plan.json"})
 _CODE = re.compile(
@@ -52,8 +54,17 @@ class Texts:
         """
         for name in self._spelt:
             text = text.replace(name, self._names[name])
+        text = _QUOTED.sub(lambda found: found[0] if found[1] in self._known else "(text)", text)
         text = _FILE.sub(lambda found: found[0] if found[0] in _OURS else "(file)", _PATH.sub("(path)", text))
         return _TOKEN.sub(lambda found: self._word(found[0]), text)
+
+    def note(self, text: str) -> str:
+        """What a data set of ours says of itself; a count of so few that they are somebody is not said.
+
+        >>> Texts({}, ()).note("3 labels 'Smith' are not among the classes")
+        'fewer than 5 labels (text) are not among the classes'
+        """
+        return _COUNTED.sub("fewer than 5", self.ours(text))
 
     def reason(self, text: str) -> str:
         """Why something is missing or failed; of what was raised, the type.

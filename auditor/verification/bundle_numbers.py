@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from ..ledger import Found, Ledger, concluded_key, of_training
 from ..plan import Plan
 from ..registry import Registry
 from ..results import Known
+from ..share.case_tables import FOLDER
 from ..share.judged import findings
 from ..statistics.rows import IMAGE, Values
 from . import case_tables, compare, drawn, numbers, recorded
 from .case_tables import Cases, Part
-from .found import Level
+from .found import Difference, Level
 from .withheld import Withheld
 
 NEAR = 1e-9
@@ -39,13 +40,21 @@ def of_bundle(bundle: Path, told: Evidence, registry: Registry, level: Level) ->
     known = Known([model["training"] for model in told.models], told.controls, told.gaps, told.accounting)
     with tempfile.TemporaryDirectory() as folder:
         _fill(Path(folder) / "ledger.db", plan, cases)
-        made = numbers.made_again(plan, Path(folder) / "ledger.db", told, known)
+        made = numbers.made_again(plan, Path(folder) / "ledger.db", told, known, bundle / FOLDER)
     made = replace(drawn.judged_by(told, made), findings=tuple(findings(told)), gates=judge(plan.config.judged_gates, told))
     left_out, alike = Withheld(told, cases, parts), drawn.Alike(told, NEAR)
     found, agree = compare.differences(compare.rows(told), compare.rows(made), alike, left_out)
-    level.differences += [*found, *drawn.adjusted(told)]
+    level.differences += [*_withheld_in_vain(told, cases), *found, *drawn.adjusted(told)]
     level.said.append(f"{agree:,} numbers were made again from cases/ and agree; {TOLERANCE}")
     level.said += [*alike.told(), *left_out.told()]
+
+
+def _withheld_in_vain(told: Evidence, cases: Cases) -> Iterator[Difference]:
+    """Classes said to be withheld whose cases are in the tables: means over them could hide behind that."""
+    known = {name for _, _, name in cases.labels}
+    for name in (told.audit.get("shared") or {}).get("classes_withheld", ()):
+        if name in known:
+            yield Difference("results.json, audit, shared", f"says that {name} is withheld; its cases are in cases/")
 
 
 def _plan(told: Evidence, parts: recorded.Components, cases: Cases) -> Plan:

@@ -23,6 +23,7 @@ NAMED = (
 )  # fmt: skip
 """What a row is about, in the order in which it is named; the other fields are what it says."""
 NOT_A_NAME = {"gates": {"outcome"}, "controls": {"outcome"}}
+ABSENT = "(absent)"
 Row = Mapping[str, Any]
 Passes = Callable[[str, Row, str], bool]
 Same = Callable[[str, Row, str, Any, Any], bool]
@@ -60,7 +61,7 @@ def differences(
                 if not left_out(table, mine or {}, ""):
                     found.append(Difference(place, "stands in results.json and does not follow from the cases"))
             elif mine is None:
-                if not left_out(table, theirs, ""):
+                if not left_out(table, theirs, ABSENT):
                     found.append(Difference(place, "follows from the cases and is not in results.json"))
             else:
                 for field in sorted(mine.keys() | theirs.keys()):

@@ -23,6 +23,8 @@ ENDS = ("low", "high", "joint_low", "joint_high", "smallest_margin")
 P_VALUES = ("p", "p_adjusted")
 SHARE = 0.15
 """Of half the width of an interval: about five standard errors of its ends, from 1,999 draws."""
+JOINT_SHARE = 0.35
+"""The same of a joint interval, whose level is drawn: with few patients a little of the level is much of the interval."""
 STANDARD_ERRORS = 6.0
 
 
@@ -51,20 +53,17 @@ class Alike:
 
     def _close(self, row: Mapping[str, Any], field: str, one: Any, other: Any) -> bool:
         if field == "verdict":
-            return self._near_tie(row)
+            differs = [str(verdict).startswith("different") for verdict in (one, other)]
+            return differs[0] == differs[1] and self._near_tie(row)
         if one is None or other is None:
             return False
-        return bool(abs(one - other) <= (_of_p(row, field) if field in P_VALUES else self._of_ends(row)))
-
-    def _of_ends(self, row: Mapping[str, Any]) -> float:
-        low, high = row.get("joint_low") or row["low"], row.get("joint_high") or row["high"]
-        return SHARE * (high - low) / 2 if low is not None and high is not None else 0.0
+        return bool(abs(one - other) <= (_of_p(row, field) if field in P_VALUES else _of_ends(row, field)))
 
     def _near_tie(self, row: Mapping[str, Any]) -> bool:
-        """Whether draws could have turned the verdict: an end of a drawn interval near the margin."""
+        """Whether draws could have turned equivalence: an end of a drawn interval near the margin."""
         margin, ends = row["margin"], [abs(end) for end in (row["low"], row["high"]) if end is not None]
         drawn = self._is_drawn(row, "low")
-        return drawn and margin is not None and any(abs(end - margin) <= 2 * self._of_ends(row) for end in ends)
+        return drawn and margin is not None and any(abs(end - margin) <= 2 * _of_ends(row, "low") for end in ends)
 
     def told(self) -> list[str]:
         """How many numbers agree only to within what draws allow."""
@@ -74,6 +73,12 @@ class Alike:
             f"{self.count:,} ends of intervals and p-values rest on random draws, which fall on patients in another order here"
         )
         return [f"{what}: they agree to within what draws allow"]
+
+
+def _of_ends(row: Mapping[str, Any], field: str) -> float:
+    joint = field.startswith("joint")
+    low, high = (row["joint_low"], row["joint_high"]) if joint else (row["low"], row["high"])
+    return (JOINT_SHARE if joint else SHARE) * (high - low) / 2 if low is not None and high is not None else 0.0
 
 
 def judged_by(told: Evidence, made: Evidence) -> Evidence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import ConfigError
+from ..errors import AuditError, ConfigError
 from . import files, signature
 from .found import Level
 
@@ -53,13 +53,18 @@ def _second(folder: Path, bundle: bool, audit: Path | None) -> Level:
     registry = Registry(config.plugins, audit.absolute().parent) if config and audit else Registry()
     level = Level(2, RECOMPUTED, NOT_RECOMPUTED)
     told = numbers.told_in(folder)
-    if bundle:
-        from . import bundle_numbers
+    try:
+        if bundle:
+            from .bundle_numbers import of_bundle
 
-        bundle_numbers.of_bundle(folder, told, registry, level)
-    else:
-        numbers.of_run(folder, told, registry, level)
-        level.said.insert(0, "it is a run folder, whose files nobody has listed or signed")
-        told = evidence_of(folder)
-    shown.check(folder, told, registry, level)
+            of_bundle(folder, told, registry, level)
+        else:
+            numbers.of_run(folder, told, registry, level)
+            level.said.insert(0, "it is a run folder, whose files nobody has listed or signed")
+            told = evidence_of(folder)
+        strangers = bool(told.audit["plugins"]) and audit is None and not bundle
+        shown.check(folder, told, registry, level, strangers)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # results.json may be anybody's
+        place = folder / "results.json"
+        raise AuditError(f"{place}: does not hold what auditor writes there ({type(error).__name__}: {error})") from error
     return level

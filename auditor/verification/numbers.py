@@ -42,7 +42,8 @@ def of_run(run: Path, told: Evidence, registry: Registry, level: Level) -> None:
         raise AuditError(f"{run / 'ledger.db'}: is not there; allowed: a run folder as the run left it")
     parts = recorded.components(told, registry)
     plan = recorded.of_run(run, told, parts)
-    made = made_again(plan, run / "ledger.db", told, Known(training=[model["training"] for model in told.models]))
+    ledger = run / "ledger.db"
+    made = made_again(plan, ledger, told, Known(training=[model["training"] for model in told.models]), ledger)
     left_out = NotMade(plan, parts)
     found, agree = compare.differences(compare.rows(told), compare.rows(made), left_out=left_out)
     level.differences += found
@@ -50,8 +51,8 @@ def of_run(run: Path, told: Evidence, registry: Registry, level: Level) -> None:
     level.said += left_out.told()
 
 
-def made_again(plan: Plan, place: Path, told: Evidence, known: Known) -> Evidence:
-    """The evidence of a ledger; raises AuditError where the ledger does not hold what its plan says."""
+def made_again(plan: Plan, place: Path, told: Evidence, known: Known, source: Path) -> Evidence:
+    """The evidence of a ledger; raises AuditError naming its `source` where that does not hold what the plan says."""
     try:
         ledger = Ledger(place)
         try:
@@ -60,7 +61,7 @@ def made_again(plan: Plan, place: Path, told: Evidence, known: Known) -> Evidenc
             ledger.close()
     except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError, sqlite3.Error, OutputError) as error:
         what = str(error).splitlines()[0] if str(error) else ""
-        raise AuditError(f"{place}: the numbers cannot be made again from it ({type(error).__name__}: {what})") from error
+        raise AuditError(f"{source}: the numbers cannot be made again from it ({type(error).__name__}: {what})") from error
 
 
 class NotMade:
@@ -73,7 +74,7 @@ class NotMade:
 
     def __call__(self, table: str, row: Mapping[str, Any], field: str) -> bool:
         why = self._why(table, row)
-        if why and not field:
+        if why and field in ("", compare.ABSENT):
             self.count[why] += 1
         return bool(why)
 

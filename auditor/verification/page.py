@@ -55,14 +55,13 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.pieces: list[Piece] = []
-        self._open: list[str] = []
-        self._section = self._block = ""
+        self._section = ""
         self._heading: list[str] | None = None
-        self._row: list[str] = []
+        self._blocks: list[tuple[str, list[str]]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _BLOCKS:
-            self._block, self._row = tag, []
+            self._blocks.append((tag, []))
         if tag == "h2":
             self._heading = []
         told = " ".join(f'{name}="{self._short(value or "")}"' for name, value in attrs)
@@ -70,12 +69,14 @@ class _Reader(HTMLParser):
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
-        self._add(f"</{tag}>", "")
+        self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "h2" and self._heading is not None:
-            self._section, self._heading = " ".join("".join(self._heading).split()), None
+            self._section, self._heading = " ".join(" ".join(self._heading).split()), None
         self._add(f"</{tag}>", "")
+        if self._blocks and self._blocks[-1][0] == tag:
+            self._blocks.pop()
 
     def handle_data(self, data: str) -> None:
         text = self._short(" ".join(data.split()))
@@ -83,8 +84,9 @@ class _Reader(HTMLParser):
             return
         if self._heading is not None:
             self._heading.append(data)
-        self._row.append(text)
         self._add("text", text)
+        if self._blocks:
+            self._blocks[-1][1].append(text)
 
     def handle_comment(self, data: str) -> None:
         self._add("comment", data)
@@ -99,8 +101,8 @@ class _Reader(HTMLParser):
         self._add("instruction", data)
 
     def _add(self, what: str, text: str) -> None:
-        row = " · ".join(self._row[:2])
-        self.pieces.append(Piece(self._section, f"{self._block} {row}".strip()[:100], what, text))
+        tag, words = self._blocks[-1] if self._blocks else ("", [])
+        self.pieces.append(Piece(self._section, " ".join([tag, " · ".join(words[:2])]).strip()[:100], what, text))
 
     def _short(self, value: str) -> str:
         def named(match: re.Match[str]) -> str:
@@ -146,6 +148,11 @@ def differences(shown: str, made: str, pictured: bool = False) -> tuple[list[Dif
 def _is_picture(some: Sequence[Piece]) -> bool:
     """Whether pieces come with a picture, or say that there is none."""
     return any(piece.what in ("<img>", "<image>", "<figure>") or piece.text.startswith("data:image") for piece in some)
+
+
+def sections(html: str) -> list[str]:
+    """The titles of the sections, without their numbers."""
+    return list(dict.fromkeys(piece.section.lstrip("0123456789 ") for piece in pieces(html) if piece.section))
 
 
 def letters(html: str) -> list[str]:

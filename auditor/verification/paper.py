@@ -20,11 +20,8 @@ SHOWN = 12
 
 def check(place: Path, results: bytes, made: str, level: Level) -> None:
     """Add to level 2 where report.pdf holds other results, or other words, than the page `made` from `results`."""
-    try:
-        import pypdf
-    except ImportError:
-        level.undecided.append("report.pdf: reading it needs pypdf (pip install pypdf)")
-        return
+    import pypdf
+
     if place.stat().st_size > LARGEST:
         level.differences.append(
             Difference("report.pdf", f"found {place.stat().st_size:,} bytes; allowed: at most {LARGEST:,}")

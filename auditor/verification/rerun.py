@@ -80,7 +80,8 @@ def _of_plans(record: Any, made: Any, path: str = "") -> Iterator[Difference]:
 
 def _again(plan: Plan, model: PlannedModel, kept: Ledger, folder: Path, batches: int, seed: int, level: Level) -> None:
     """Measure some chunks of one network anew and compare them with what is kept."""
-    once, later = [], []
+    once: list[Unit] = []
+    later: list[Unit] = []
     for unit in plan.units_of(model.id):
         concludes = unit.analysis is not None and unit.analysis.concludes
         (later if unit.analysis is None or concludes or passes.looks_twice(unit) else once).append(unit)

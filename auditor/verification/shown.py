@@ -19,8 +19,11 @@ FONTS = (
 PICTURED = "pieces with pictures and their captions were not compared: a bundle holds no other copy of them"
 
 
-def check(folder: Path, told: Evidence, registry: Registry, level: Level) -> None:
-    """Add to level 2 where report.html or report.pdf say something else than results.json."""
+def check(folder: Path, told: Evidence, registry: Registry, level: Level, strangers: bool = False) -> None:
+    """Add to level 2 where report.html or report.pdf say something else than results.json.
+
+    `strangers`: the audit lists plugins that are not at hand, and sections of theirs may stand in the report.
+    """
     made_by = str(told.audit.get("tool"))
     shown = [name for name in ("report.html", "report.pdf") if (folder / name).is_file()]
     if not shown:
@@ -37,6 +40,10 @@ def check(folder: Path, told: Evidence, registry: Registry, level: Level) -> Non
     if failures:
         level.undecided.append(f"the page could not be made anew: section {failures[0].section} failed: {failures[0].error}")
         return
+    if strangers and (more := _sections_of_others(folder / "report.html", made)):
+        what = f"the report has sections that auditor does not make ({', '.join(more)})"
+        level.undecided.append(f"{what}; if they are of the plugins that the audit lists, give --audit AUDIT.yaml")
+        return
     pictured = bool((told.audit.get("shared") or {}).get("pictures")) and not told.pictures
     if "report.html" in shown:
         _of_page(folder / "report.html", made, pictured, level)
@@ -45,6 +52,13 @@ def check(folder: Path, told: Evidence, registry: Registry, level: Level) -> Non
             level.undecided.append("the words of report.pdf: it has pictures, and a bundle holds no other copy of them")
         else:
             paper.check(folder / "report.pdf", (folder / "results.json").read_bytes(), made, level)
+
+
+def _sections_of_others(place: Path, made: str) -> list[str]:
+    if not place.is_file():
+        return []
+    known = set(page.sections(made))
+    return [title for title in page.sections(place.read_text(encoding="utf-8", errors="replace")) if title not in known]
 
 
 def _of_page(place: Path, made: str, pictured: bool, level: Level) -> None:

@@ -11,10 +11,10 @@ from ..share.cells import REASON
 from ..statistics.one_per_patient import ASSUMING
 from ..statistics.rows import BASELINE, GROUPS, IMAGE, MACRO, MODEL
 from .case_tables import Cases
-from .compare import rows
+from .compare import ABSENT, rows
 from .recorded import Components
 
-MEANS = (MACRO, MODEL, *GROUPS)
+BY_RARITY = (MODEL, *GROUPS)
 ELSEWHERE = "with boxes of other patients, or over the whole data set at once, which no case table holds"
 TABLES = {
     "controls": "of the sanity checks, made while the networks ran",
@@ -35,19 +35,26 @@ class Withheld:
         self._told, self._absent = told, set(parts.absent)
         shared: Mapping[str, Any] = told.audit.get("shared") or {}
         train = told.dataset["train"]
-        self._uneven = bool(shared.get("classes_withheld")) or bool(
-            train and set(train["positives"]) != set(told.dataset["classes"])
-        )
+        self._uneven: tuple[str, ...] = ()
+        if shared.get("classes_withheld"):
+            self._uneven = (MACRO, *BY_RARITY)
+        elif train and set(train["positives"]) != set(told.dataset["classes"]):
+            self._uneven = BY_RARITY
         pairs = {(part.analysis, part.attribution) for part in cases.parts}
         self._columns = {pair: cases.columns(*pair) for pair in pairs}
         self._images = len({image for split, image in cases.patients if split == "audited"})
         self._families = self._incomplete()
+        self._curves = int((shared.get("withheld") or {}).get("curves", 0))
         self._counted: set[int] = set()
         self.count: Counter[str] = Counter()
 
     def __call__(self, table: str, row: Mapping[str, Any], field: str) -> bool:
         if table in ("metrics", "findings", "gates"):
             return False
+        if table == "curves" and field == ABSENT and self._curves > 0:
+            self._curves -= 1
+            self.count[f"withheld ({REASON})"] += 1
+            return True
         if why := self._why(table, row):
             if id(row) not in self._counted:
                 self._counted.add(id(row))
@@ -72,7 +79,7 @@ class Withheld:
             return "with one image per patient, chosen by names that a bundle does not hold"
         if not self._rests_on_tables(row):
             return ELSEWHERE
-        if self._uneven and row.get("class") in MEANS:
+        if row.get("class") in self._uneven:
             return "over classes of which some are withheld"
         return ""
 
@@ -106,7 +113,7 @@ class Withheld:
         lines = [f"not recomputed: {count:,} rows {why}" for why, count in sorted(self.count.items()) if why != "accounting"]
         if self._families:
             lines.append(
-                f"not recomputed: joint intervals of {len(self._families):,} families of contrasts, each with a member that is not recomputed"
+                f"not recomputed: joint intervals of {len(self._families):,} of the families of contrasts, which lack a member"
             )
         return [*lines, "not recomputed: accounting; descriptions of the networks, the machine and the self-test"]
 
