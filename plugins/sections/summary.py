@@ -9,6 +9,7 @@ from typing import Any
 from auditor import Evidence, Finding, Section, hookimpl
 from auditor.drawing import figure
 
+from ._alone import overall_numbers
 from ._gates import gate_table
 from ._reading import strategies, title
 
@@ -40,6 +41,7 @@ class Summary(Section):
             "alarms": [finding.text for finding in evidence.findings if finding.kind == "alarm"],
             "main": [finding.text for finding in main],
             "others": len(results) - len(main),
+            "alone": overall_numbers(evidence),
             "can": _can(evidence),
             "cannot": _cannot(evidence),
             "notes": [finding.text for finding in evidence.findings if finding.kind == "note"],
