@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 2147483648
 
-.PHONY: demo test test-slow check bench lock clean
+.PHONY: demo test test-slow check bench docs page-one lock clean
 
 $(READY): locked.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "auditor needs Python 3.11, 3.12 or 3.13; name it: make demo PYTHON=/path/to/python3.11"; exit 2; }
@@ -37,6 +37,16 @@ check: $(READY)
 
 bench: $(READY)
 	$(RUN)/python -m pytest tests/benchmarks --benchmark-only -m "" -s
+
+# The tables of the reference pages, from the code.
+docs: $(READY)
+	$(RUN)/python -m auditor.reference docs/audit-yaml.md docs/metrics.md
+
+# The picture in the README: the first page of the quickstart's report. Needs chromium.
+CHROMIUM ?= chromium
+page-one: demo
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking \
+		--window-size=1000,1700 --screenshot=docs/page-one.png file://$(CURDIR)/runs/quickstart/report.html
 
 # Needs uv; the lock names no registry host.
 lock:

@@ -132,7 +132,7 @@ class AuditConfig(Written):
     seed: Annotated[int, Field(ge=0)] = 0
     """Of everything random in the audit itself: random boxes, resampled patients, sign flips."""
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Images of a forward pass; it changes memory and time. Numbers can differ in their last digits."""
+    """Images of a forward pass; it changes memory and time, and maps in their last digits."""
     max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.005
     """The share of images that may be unusable before the audit counts as incomplete (exit code 3)."""
     controls: bool = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,15 +10,12 @@ from typing import Any
 
 from .errors import AuditError, nearest
 from .evidence import Evidence, Finding, Gap, GateOutcome
-from .statistics.rows import IMAGE, MACRO, Comparison, Summary
-from .wording import clean_label, figure, signed, title
+from .overview import SHOWN, cells, counted, levels, main_findings, overall, size, unmet
+from .statistics.rows import Comparison, Summary
+from .wording import clean_label
 
 Table = dict[str, list[Any]]
 """{column: values}, all of one length; `pandas.DataFrame(table)` takes it as it is."""
-
-SHOWN = 8
-"""Contrasts in the summary of a cell; the report has all of them."""
-MAIN = 3
 
 
 def load(run: Path | str) -> LoadedAudit:
@@ -156,95 +152,36 @@ class LoadedAudit:
 
     def __repr__(self) -> str:
         """Title, contrasts and verdicts as lines of text."""
-        shown, more = _overall(self.evidence)
-        lines = [clean_label(self.title, 200), _size(self.evidence)]
-        lines += [f"  {' | '.join(_cells(row, self.evidence.stamps()))}" for row in shown]
+        shown, more = overall(self.evidence)
+        lines = [clean_label(self.title, 200), size(self.evidence)]
+        lines += [f"  {' | '.join(cells(row, self.evidence.stamps()))}" for row in shown]
         lines += [f"  {more} more overall contrasts"] if more else []
+        lines += [] if shown else [f"  {text}" for text in levels(self.evidence)]
         lines += [clean_label(finding.text, 400) for finding in self._urgent()]
-        lines += [f"gates: {_counted(row.outcome for row in self.evidence.gates)}"] if self.evidence.gates else []
+        lines += [f"gates: {counted(row.outcome for row in self.evidence.gates)}"] if self.evidence.gates else []
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """The summary that a notebook shows: text and tables only, every value escaped, in the colours of the notebook."""
         from .report import new_environment
 
-        shown, more = _overall(self.evidence)
+        shown, more = overall(self.evidence)
         page = new_environment().get_template("notebook.html")
         return page.render(
             title=self.title,
-            size=_size(self.evidence),
+            size=size(self.evidence),
             urgent=[finding.text for finding in self._urgent()],
-            rows=[_cells(row, self.evidence.stamps()) for row in shown],
+            rows=[cells(row, self.evidence.stamps()) for row in shown],
             more=more,
+            levels=[] if shown else levels(self.evidence),
             main=[finding.text for finding in main_findings(self.evidence)],
-            gates=_counted(row.outcome for row in self.evidence.gates),
-            unmet=[f"{row.outcome} ({row.tier}): {row.sentence}" for row in _unmet(self.evidence)[:SHOWN]],
+            gates=counted(row.outcome for row in self.evidence.gates),
+            unmet=[f"{row.outcome} ({row.tier}): {row.sentence}" for row in unmet(self.evidence)[:SHOWN]],
             gaps=len(self.evidence.gaps),
         )
 
     def _urgent(self) -> list[Finding]:
         return [finding for finding in self.evidence.findings if finding.kind in ("alarm", "caution")]
-
-
-def main_findings(evidence: Evidence) -> list[Finding]:
-    """The sentences about the contrasts that stand first: primary claims, then the clearest; one per metric, three in all."""
-    texts: dict[tuple[str | None, ...], Finding] = {}
-    for finding in evidence.findings:
-        if finding.kind == "result":
-            texts.setdefault((finding.metric, finding.strategy, finding.class_name), finding)
-    chosen: dict[str, Finding] = {}
-    for row in _ranked(evidence):
-        told = texts.get((row.metric, row.strategy, row.class_name))
-        if told is not None:
-            chosen.setdefault(row.metric, told)
-    return list(chosen.values())[:MAIN]
-
-
-def _overall(evidence: Evidence) -> tuple[list[Comparison], int]:
-    rows = _ranked(evidence)
-    return rows[:SHOWN], len(rows) - len(rows[:SHOWN])
-
-
-def _ranked(evidence: Evidence) -> list[Comparison]:
-    """Overall contrasts that have a number: primary claims first, then those largest against the width of their interval."""
-
-    def clearness(row: Comparison) -> tuple[bool, float]:
-        if row.difference is None or row.low is None or row.high is None:
-            return row.claim != "primary", 1.0
-        return row.claim != "primary", -abs(row.difference) / max(row.high - row.low, 1e-12)
-
-    rows = [row for row in evidence.comparisons if row.class_name in (MACRO, IMAGE) and row.difference is not None]
-    return sorted(rows, key=clearness)
-
-
-def _cells(row: Comparison, stamped: Iterable[str | None]) -> tuple[str, str, str, str, str]:
-    """Metric, contrast, difference, interval and verdict in words."""
-    assert row.difference is not None
-    name = f"{title(row.metric)}, {title(row.attribution)}" if row.attribution else title(row.metric)
-    if row.attribution in stamped and "sanity check" in (row.note or ""):
-        name += " (failed a sanity check)"
-    interval = "no interval" if row.low is None or row.high is None else f"{signed(row.low)} to {signed(row.high)}"
-    sides = f"{clean_label(row.strategy, 40)} − {clean_label(row.reference, 40)}"
-    return clean_label(name), sides, signed(row.difference), interval, clean_label(row.verdict or "no verdict")
-
-
-def _unmet(evidence: Evidence) -> list[GateOutcome]:
-    """Gates that did not pass, the blocking ones first."""
-    return sorted((row for row in evidence.gates if row.outcome != "passed"), key=lambda row: row.tier != "blocking")
-
-
-def _counted(outcomes: Iterable[str]) -> str:
-    """`4 passed, 1 inconclusive`, or nothing."""
-    return ", ".join(f"{figure(count)} {outcome}" for outcome, count in Counter(outcomes).most_common())
-
-
-def _size(evidence: Evidence) -> str:
-    account, patients = evidence.accounting, evidence.dataset.get("patients")
-    of = f" of {figure(patients)} patients" if isinstance(patients, int) else ""
-    return (
-        f"{figure(len(evidence.models))} networks, {figure(account['used'])} images{of}; "
-        f"listed {figure(account['listed'])} = used {figure(account['used'])} + quarantined {figure(len(account['quarantined']))}"
-    )
 
 
 def _columns(kind: type[Any], rows: Sequence[Any]) -> Table:

@@ -39,8 +39,10 @@ def test_the_readme_explains_every_exit_code() -> None:
         assert re.search(rf"(\| |, ){code.value}( \||,)", README), code
 
 
-def yaml_of_readme(key: str) -> str:
-    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if f"\n{key}:" in b]
+def yaml_of_readme(key: str, *more: str) -> str:
+    (block,) = [
+        b for b in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if all(f"\n{name}:" in b for name in (key, *more))
+    ]
     return str(block)
 
 
@@ -56,7 +58,7 @@ def test_the_readmes_training_can_be_read_and_plans_every_network(tmp_path: Path
 def test_the_readmes_audit_has_the_shape_that_is_read(tmp_path: Path) -> None:
     from auditor import config
 
-    block = yaml_of_readme("reference")
+    block = yaml_of_readme("reference", "attributions")
     (tmp_path / "audit.yaml").write_text(block)
     found = config.read(tmp_path / "audit.yaml")
     assert found.reference == "bce"
@@ -68,7 +70,7 @@ def test_the_readmes_gates_are_gates_of_the_readmes_audit(tmp_path: Path) -> Non
     from auditor.problems import Problems
 
     (tmp_path / "gates.yaml").write_text(yaml_of_readme("gates"))
-    (tmp_path / "audit.yaml").write_text(yaml_of_readme("reference"))
+    (tmp_path / "audit.yaml").write_text(yaml_of_readme("reference", "attributions"))
     found, audit, registry, problems = (
         config.judging(tmp_path / "gates.yaml"),
         config.read(tmp_path / "audit.yaml"),

@@ -16,7 +16,8 @@ from auditor_plugins.sections import summary
 import auditor
 from auditor.errors import AuditError
 from auditor.evidence import Evidence
-from auditor.notebook import LoadedAudit, main_findings
+from auditor.notebook import LoadedAudit
+from auditor.overview import main_findings
 
 EXAMPLE = Path(__file__).with_name("example_evidence.json")
 
@@ -127,6 +128,16 @@ def test_a_contrast_on_maps_that_failed_a_check_is_marked(audit: LoadedAudit) ->
     assert "Grad-CAM (failed a sanity check)" in repr(audit)
     clean = replace(audit, evidence=replace(audit.evidence, controls=()))
     assert "(failed a sanity check)" not in repr(clean)
+
+
+def test_where_nothing_is_contrasted_the_numbers_of_the_networks_are_told(audit: LoadedAudit) -> None:
+    (auroc,) = audit.select(metric="auroc", class_name="(macro)", strategy="bce").summaries["value"][:1]
+    alone = replace(audit, evidence=replace(audit.evidence, comparisons=()))
+    assert f"AUROC of bce-0: {auroc:.3f}" in repr(alone)
+    assert f"AUROC of bce-0: {auroc:.3f}" in alone._repr_html_()
+    assert "AUROC of bce-0" not in repr(audit)
+    nothing = replace(alone, evidence=replace(alone.evidence, summaries=()))
+    assert "No overall contrast has a number" in nothing._repr_html_()
 
 
 class Page(HTMLParser):

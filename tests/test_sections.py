@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -408,9 +409,16 @@ def test_the_card_of_a_metric_says_how_it_misleads_in_the_metrics_own_words(evid
 
 
 def test_one_strategy_alone_is_not_said_to_be_contrasted(evidence: Evidence) -> None:
-    alone = replace(evidence, models=evidence.models[:1], summaries=(), comparisons=(), controls=(), gates=())
+    first = evidence.models[0]["id"]
+    own = tuple(row for row in evidence.summaries if row.model == first)
+    none: dict[str, Any] = {"comparisons": (), "controls": (), "gates": (), "findings": (), "repeated": ()}
+    alone = replace(evidence, models=evidence.models[:1], summaries=own, **none)
     opening = text(summary.Summary, alone)
     contrasted = text(strategies.Strategies, alone)
     assert "1 trained network was examined for what it predicts and where it looks; with one way of training (bce)" in opening
+    (auroc,) = [row for row in own if (row.metric, row.class_name) == ("auroc", "(macro)")]
+    assert f"AUROC, mean over classes: {figure(auroc.value)}; chance 0.5." in opening
+    assert "No contrast between strategies could be made" not in opening
+    assert "AUROC, mean over classes:" not in text(summary.Summary, evidence)
     assert "There is one way of training, bce, so nothing is contrasted." in contrasted
     assert "ways of training are contrasted" not in contrasted

@@ -9,6 +9,7 @@ from typing import Any
 from auditor import Evidence, Finding, Section, hookimpl
 from auditor.drawing import figure, signed
 
+from ._alone import overall_numbers
 from ._card import said
 from ._gates import gate_table
 from ._questions import verdict_table
@@ -50,6 +51,7 @@ class Summary(Section):
             "verdicts": verdict_table(evidence),
             "main": [_sentence(evidence, finding) for finding in main],
             "others": len(results) - len(main),
+            "alone": overall_numbers(evidence),
             "can": _can(evidence),
             "cannot": _cannot(evidence),
             "notes": len(notes),
