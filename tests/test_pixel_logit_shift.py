@@ -23,6 +23,7 @@ from auditor import AuditError, ConfigError, ModelRefused, Sample, run
 from auditor.batch import Batch
 from auditor.network import Network
 from auditor.pixel_answers import beyond
+from auditor.registry import Registry
 from auditor.statistics.between_splits import NO_TRAINING
 
 Write = Callable[..., Path]
@@ -291,6 +292,26 @@ def test_outlines_are_counted_as_nested_loops_count_them(called: Any, truth: Any
     assert found["dice"] == hit / (hit + (missed + false) / 2)
     assert found["pixel_sensitivity"] == hit / (hit + missed)
     assert math.isnan(found["pixel_precision"]) if hit + false == 0 else found["pixel_precision"] == hit / (hit + false)
+
+
+def test_masks_can_be_had_without_answers_for_pixels(write_outlined: Write, tmp_path: Path) -> None:
+    whole = ", output: image, wrong: whole"
+    found = results(write_outlined(model=whole, analyses="[covered]", training_images="null"), tmp_path / "out")
+    assert row(found, "covered")["value"] == pytest.approx(16 / 256)
+
+
+def test_networks_that_outline_do_not_choose_what_to_label() -> None:
+    from types import SimpleNamespace as Plan
+
+    from auditor.selection.opening import planned
+
+    stencil = Registry(plugins=(str(OUTLINED),), base=OUTLINED.parent).get("models", "stencil")(strategy="bce")
+    registry = Plan(code_digest=lambda kind, name: "")
+    plan: Any = Plan(registry=registry, loader=stencil, place="mine.yaml:3", classes=("Square",), audited=None)
+    with pytest.raises(
+        ConfigError, match=r"mine\.yaml:3: output: found pixels, a network that outlines findings; allowed: one that"
+    ):
+        planned(plan)
 
 
 def test_options_that_mean_nothing_are_refused() -> None:
