@@ -40,7 +40,7 @@ class Metric:
     that one and gets no verdict of its own.
 
     From `shift` to `standardised_asymmetry` they say how the values of `of` on the audited images differ from those on the training images
-    (docs/methods.md D.3): the shift of the mean, plain, in standard deviations, and as a ratio; the change of the share below 0; the
+    (docs/methods.md D.3): the shift of the mean, plain (`change` where its scale is one for all networks), in standard deviations, and as a ratio; the change of the share below 0; the
     distance of the two distributions; and the shift of `of` less the shift of `against`, plain and standardised. The last two are over the classes: the
     asymmetry regressed on how rare a class is, and the rank correlation of the ratio with the mean of `against`. `level` (a mean that
     is not contrasted, because networks have scales of their own), `below`, `median`, `ratio` (of the sums of `of` and `against`) and `pairwise` (`of` is each case's mean over its partners) need audited images only.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor import Preprocessing
@@ -19,6 +19,7 @@ def planted(**options: Any) -> Any:
     return Registry().get("datasets", "planted")(**options)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 24))
 def test_a_mask_is_scaled_to_the_pixel_whose_area_holds_each_centre(height: int, width: int, size: int) -> None:
     mask = np.random.default_rng(height * 41 + width).integers(0, 2, (1, height, width)).astype(np.uint8)

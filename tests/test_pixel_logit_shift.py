@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from auditor_plugins.analyses.pixel_logit_shift import PixelLogitShift, outline
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
@@ -23,6 +23,7 @@ from auditor import AuditError, ConfigError, ModelRefused, Sample, run
 from auditor.batch import Batch
 from auditor.network import Network
 from auditor.pixel_answers import beyond
+from auditor.registry import Registry
 from auditor.statistics.between_splits import NO_TRAINING
 
 Write = Callable[..., Path]
@@ -272,10 +273,11 @@ def test_with_a_softmax_head_the_largest_other_output_counts_audited_or_not() ->
     torch.testing.assert_close(beyond(raw, [2, 0], softmax=False), raw[:, [2, 0]])
 
 
-masks_of = arrays.arrays(np.uint8, (6, 7), elements=st.sampled_from([0, 1, 255]))
+masks_of = arrays.arrays(np.uint8, (3, 4), elements=st.sampled_from([0, 1, 255]))
 
 
-@given(arrays.arrays(np.bool_, (6, 7)), masks_of)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(arrays.arrays(np.bool_, (3, 4)), masks_of)
 def test_outlines_are_counted_as_nested_loops_count_them(called: Any, truth: Any) -> None:
     counts = {"hit": 0, "missed": 0, "false": 0}
     for said, right in zip(called.ravel().tolist(), truth.ravel().tolist(), strict=True):
@@ -291,6 +293,26 @@ def test_outlines_are_counted_as_nested_loops_count_them(called: Any, truth: Any
     assert found["dice"] == hit / (hit + (missed + false) / 2)
     assert found["pixel_sensitivity"] == hit / (hit + missed)
     assert math.isnan(found["pixel_precision"]) if hit + false == 0 else found["pixel_precision"] == hit / (hit + false)
+
+
+def test_masks_can_be_had_without_answers_for_pixels(write_outlined: Write, tmp_path: Path) -> None:
+    whole = ", output: image, wrong: whole"
+    found = results(write_outlined(model=whole, analyses="[covered]", training_images="null"), tmp_path / "out")
+    assert row(found, "covered")["value"] == pytest.approx(16 / 256)
+
+
+def test_networks_that_outline_do_not_choose_what_to_label() -> None:
+    from types import SimpleNamespace as Plan
+
+    from auditor.selection.opening import planned
+
+    stencil = Registry(plugins=(str(OUTLINED),), base=OUTLINED.parent).get("models", "stencil")(strategy="bce")
+    registry = Plan(code_digest=lambda kind, name: "")
+    plan: Any = Plan(registry=registry, loader=stencil, place="mine.yaml:3", classes=("Square",), audited=None)
+    with pytest.raises(
+        ConfigError, match=r"mine\.yaml:3: output: found pixels, a network that outlines findings; allowed: one that"
+    ):
+        planned(plan)
 
 
 def test_options_that_mean_nothing_are_refused() -> None:

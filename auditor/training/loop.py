@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -107,11 +108,14 @@ class Training:
         labels, counts = setting.training.labels, setting.counts
         self._drawn = the_one(strategies, "sampling", labels, counts)
         self._spared = the_one(strategies, "augmentation", labels, counts)
-        self._grid, self._judged = (0, 0), None
-        if setting.outlines is not None:
-            self._grid = grid_of(self.network, setting.lens, setting.device)
-            self._judged = Judged(setting.validation, setting.outlines.validation, self._grid)
+        self._grid = (0, 0) if setting.outlines is None else grid_of(self.network, setting.lens, setting.device)
         self._adding = [strategy for strategy in strategies if type(strategy).extra is not Strategy.extra]
+
+    @cached_property
+    def _judged(self) -> Judged | None:
+        """The pixels that epochs are judged by, of a network that answers for every pixel."""
+        outlines = self.setting.outlines
+        return None if outlines is None else Judged(self.setting.validation, outlines.validation, self._grid)
 
     def rehearse(self) -> None:
         """One step on two images, so that what cannot work is said before hours are spent; the network is used up."""
@@ -220,7 +224,7 @@ class Training:
             logits = self.network(batch.images)
         if not isinstance(logits, Tensor) or logits.shape != batch.labels.shape:
             found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            each = "one per image and class" if self._judged is None else "one per class and pixel"
+            each = "one per image and class" if self.setting.outlines is None else "one per class and pixel"
             raise PluginError(f"the network gives {found}; allowed: logits {list(batch.labels.shape)}, {each}")
         with blamed(self.strategies[0]):
             entries = self.criterion(logits.float(), batch.labels)

@@ -19,6 +19,7 @@ class SmallUNet(nn.Module):
         self.smaller = nn.MaxPool2d(2)
         self.larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         self.head = nn.Conv2d(width, classes, 1)
+        nn.init.constant_(self.head.bias, -3.0)  # nearly no pixel belongs to a finding, which need not be learnt first
 
     def forward(self, images):
         fine = self.down[0](images)
