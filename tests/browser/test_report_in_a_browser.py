@@ -59,6 +59,7 @@ class Odd(Section):
 
     name, title, order = "odd", "Odd numbers", 75
     numbers: ClassVar[list[str]] = [
+        "not measured",
         "+0.1",
         "−0.2 (−0.3 to −0.1)",
         "1,200",
@@ -66,7 +67,6 @@ class Odd(Section):
         "0.05",
         "< 0.001",
         "0.9",
-        "not measured",
         "7",
     ]
     template = """<table><caption><b>Odd.</b></caption><thead><tr><th scope="col">Name</th>{% for name in ("wbce", "focal") %}
@@ -147,9 +147,9 @@ def test_numbers_sort_as_numbers_with_rows_over_all_classes_on_top_and_absences_
 def test_signs_thousands_and_bounds_are_read_and_rows_that_belong_together_stay(tab: Tab, page: Path) -> None:
     opened = tab(page)
     assert opened.js(press("Odd", "wbce")) == "ascending"
-    assert opened.js(column("Odd", 0)) == ["all", *(f"row {n}" for n in (2, 6, 5, 1, 7, 4, 3, 8, 9))]
+    assert opened.js(column("Odd", 0)) == ["all", *(f"row {n}" for n in (3, 7, 6, 2, 8, 9, 5, 4, 1))]
     assert opened.js(press("Odd", "wbce")) == "descending"
-    assert opened.js(column("Odd", 0)) == ["all", *(f"row {n}" for n in (3, 4, 7, 1, 5, 6, 2, 8, 9))]
+    assert opened.js(column("Odd", 0)) == ["all", *(f"row {n}" for n in (4, 5, 8, 9, 2, 6, 7, 3, 1))]
 
 
 def test_a_filter_hides_rows_and_columns_of_others_across_the_report_and_says_how_many(tab: Tab, page: Path) -> None:
