@@ -14,6 +14,9 @@ class Section:
 
     `template` is a file name in the templates folder, or the text of a Jinja template itself (anything with a `<`), so
     that a section fits in one file. Values are escaped; a section sees only the evidence: no images, no models.
+
+    Optional attributes: `data-class` on a row or figure, and `data-overall` on rows over all classes, tell the page's filter what
+    they are about; `data-joined` keeps a row with the one above; `data-paper="skip"` leaves an element out of the PDF, with a note.
     """
 
     name: ClassVar[str]
