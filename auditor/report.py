@@ -41,6 +41,8 @@ FORMATS = ("html", "pdf")
 POLICY = "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 PAGE_ONE = 20
 """Sections up to this order stand before the contents: a reader who opens the report sees what it found."""
+DEEPEST, WIDEST = 100, 1000
+"""Elements within one another, and columns or rows under one cell, that a section may write; far more would not print."""
 FONTS = {"normal": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
 VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
@@ -316,6 +318,8 @@ class _Check(HTMLParser):
         self.handle_startendtag(tag, attributes)
         if tag not in VOID:
             self._open.append(tag)
+        if len(self._open) > DEEPEST:
+            raise PluginError(f"the section nests elements more than {DEEPEST} deep")
 
     def handle_startendtag(self, tag: str, attributes: Sequence[tuple[str, str | None]]) -> None:
         if tag in FORBIDDEN:
@@ -324,10 +328,11 @@ class _Check(HTMLParser):
             address = (value or "").strip().lower()
             if name.startswith("on"):
                 raise PluginError(f"the section writes the event handler {name}, which a report must not hold")
-            if name in ("href", "src", "xlink:href", "action", "srcset", "poster") and not address.startswith(
-                ("#", "data:image/")
-            ):
+            inside = ("#",) if tag == "a" else ("#", "data:image/")
+            if name in ("href", "src", "xlink:href", "action", "srcset", "poster") and not address.startswith(inside):
                 raise PluginError(f"the section links to {clean_label(address)!r}; a report links only within itself")
+            if name in ("colspan", "rowspan") and not (address.isdecimal() and len(address) < 5 and int(address) <= WIDEST):
+                raise PluginError(f"the section writes {name}={clean_label(address, 20)!r}; it is a number up to {WIDEST}")
             if name == "style" and "url(" in address:
                 raise PluginError("the section loads something in a style; a report holds all it needs")
 

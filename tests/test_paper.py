@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import pypdf
 import pytest
 from auditor_plugins.sections import discrimination, methods, summary
 from hypothesis import given
@@ -15,6 +19,7 @@ from hypothesis import strategies as st
 from auditor import report
 from auditor.evidence import Evidence
 from auditor.paper import shorten
+from auditor.registry import Registry
 from auditor.wording import signed
 
 
@@ -117,7 +122,7 @@ def performance(evidence: Evidence) -> Evidence:
     )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_font(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "_font", lambda file, letters: "")
 
@@ -135,6 +140,7 @@ def told(evidence: Evidence, words: str, metric: str, *, overall: bool) -> list[
     ]  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("no_font")
 def test_paper_holds_every_contrast_over_all_classes_and_single_classes_of_what_is_asked_about(performance: Evidence) -> None:
     evidence = performance
     words = on_paper(asking(evidence, "auroc"))
@@ -148,6 +154,7 @@ def test_paper_holds_every_contrast_over_all_classes_and_single_classes_of_what_
     assert "Only in report.html: 1 chart; 6 rows" in words
 
 
+@pytest.mark.usefixtures("no_font")
 def test_what_is_asked_about_decides_what_is_printed(performance: Evidence) -> None:
     evidence = performance
     words = on_paper(asking(evidence, "average_precision"))
@@ -155,8 +162,48 @@ def test_what_is_asked_about_decides_what_is_printed(performance: Evidence) -> N
     assert not any(told(evidence, words, "auroc", overall=False))
 
 
+@pytest.mark.usefixtures("no_font")
 def test_page_one_is_printed_whole(evidence: Evidence) -> None:
     page = Printed(report.render_html(evidence, [summary.Summary])[0]).tree
     before = "".join(page.itertext())
     shorten(page)
     assert "".join(page.itertext()) == before
+
+
+@pytest.mark.slow
+def test_the_pdf_of_a_whole_audit_is_short_tagged_and_holds_what_page_one_claims(evidence: Evidence, tmp_path: Path) -> None:
+    page, failures = report.render_html(evidence, Registry().all("sections").values())
+    assert failures == []
+    results = evidence.to_json()
+    report.write_pdf(page, tmp_path / "report.pdf", results)
+    pdf = pypdf.PdfReader(tmp_path / "report.pdf")
+    assert len(pdf.pages) <= PAGES
+    root: Any = pdf.trailer["/Root"]
+    assert (root["/Lang"], root["/MarkInfo"]["/Marked"]) == ("en", True)
+    assert b"pdfuaid" in root["/Metadata"].get_data()
+    assert list(pdf.attachments) == ["results.json"]
+    assert pdf.attachments["results.json"][0].decode() == results
+    words = re.sub(r"\s+", " ", " ".join(sheet.extract_text() for sheet in pdf.pages))
+    for heading in re.findall(r'<h2 id="part-\d+-title"><span class="number">\d+</span>([^<]+)</h2>', page):
+        assert any(html.unescape(heading) in title for title in bookmarks(pdf.outline)), heading
+    claimed = summary.main_findings(evidence, [finding for finding in evidence.findings if finding.kind == "result"])
+    assert claimed
+    for finding in claimed:
+        assert finding.text in words
+        rows = evidence.contrasts(finding.metric, class_name=finding.class_name)
+        numbers = [signed(row.difference) for row in rows if row.strategy == finding.strategy and row.difference is not None]
+        assert numbers
+        assert all(number in words for number in numbers)
+    for finding in evidence.findings:
+        if finding.kind in ("alarm", "caution"):
+            assert finding.text in words
+    assert "Only in report.html: " in words
+
+
+PAGES = 40
+"""A report that is read on paper."""
+
+
+def bookmarks(outline: Any) -> list[str]:
+    """The titles of all levels."""
+    return [title for item in outline for title in (bookmarks(item) if isinstance(item, list) else [str(item.title)])]

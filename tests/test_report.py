@@ -216,6 +216,10 @@ def test_a_section_that_raises_is_boxed_and_the_others_stand(evidence: Evidence)
         ("<a href='https://x.test'>a</a>", "links only within itself"),
         ("<img src='http://x.test/a.png' alt=''>", "links only within itself"),
         ("<p style='background: url(file:///etc/passwd)'>a</p>", "loads something in a style"),
+        ("<a rel='attachment' href='data:image/png;base64,aaaa'>a</a>", "links only within itself"),
+        ("<table><tr><td colspan='100000000'>a</td></tr></table>", "colspan='100000000'; it is a number up to 1000"),
+        ("<table><tr><td rowspan='1001'>a</td></tr></table>", "rowspan='1001'"),
+        ("<div>" * 5000 + "</div>" * 5000, "nests elements more than 100 deep"),
         ("<div><p>a</p>", "leaves <div> open"),
         ("a</section><p>", "closes <section> where it is not open"),
         ("<p>{{ nowhere }}</p>", "UndefinedError"),
@@ -367,6 +371,7 @@ def server() -> Iterator[tuple[str, list[str]]]:
         "<object data='{at}/a.svg'></object>",
         "<embed src='{at}/a.svg'>",
         "<svg width='9' height='9'><title>t</title><image href='{at}/a.png' width='9' height='9'/></svg>",
+        "<img alt='a' src=\"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'><image href='{at}/a.png' width='9' height='9'/></svg>\">",
         "<link rel=attachment href='{at}/a'>",
         "<a rel=attachment href='{at}/a'>a</a>",
         "<img src='file:///etc/hostname' alt='a'>",
@@ -380,6 +385,23 @@ def test_the_pdf_asks_for_nothing_outside_the_page(server: tuple[str, list[str]]
         report.write_pdf(page, tmp_path / "report.pdf")
     assert asked == []
     assert not (tmp_path / "report.pdf").exists()
+
+
+LAUGHS = "".join(f"<!ENTITY a{n} '{f'&a{n - 1};' * 10 if n else 'a' * 10}'>" for n in range(10))
+SECRET = "<!ENTITY a9 SYSTEM 'file:///etc/passwd'>"
+
+
+@pytest.mark.parametrize("entities", [LAUGHS, SECRET])
+def test_a_picture_that_unfolds_or_reads_files_prints_as_nothing(tmp_path: Path, entities: str) -> None:
+    drawing = f"<!DOCTYPE svg [{entities}]><svg xmlns='http://www.w3.org/2000/svg' width='99' height='9'><text y='9'>&a9;</text></svg>"
+    source = base64.b64encode(drawing.encode()).decode()
+    page = f"<!doctype html><html lang=en><title>t</title><body><img alt='fallback' src='data:image/svg+xml;base64,{source}'></body></html>"
+    report.write_pdf(page, tmp_path / "report.pdf", "{}")
+    pdf = pypdf.PdfReader(tmp_path / "report.pdf")
+    assert list(pdf.attachments) == ["results.json"]
+    words = "".join(page.extract_text() for page in pdf.pages)
+    assert "root:" not in words
+    assert "aaaa" not in words
 
 
 def test_long_tables_are_cut_on_paper_with_a_note(tmp_path: Path) -> None:

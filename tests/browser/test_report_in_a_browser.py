@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from auditor import report
+from auditor import Section, report
 from auditor.evidence import Evidence, Gap, Picture
 from auditor.registry import Registry
 
@@ -42,7 +42,8 @@ def small(evidence: Evidence) -> Evidence:
 
 def written(evidence: Evidence, folder: Path, names: tuple[str, ...] = ()) -> Path:
     sections = Registry().all("sections")
-    page, failures = report.render_html(evidence, [section for name, section in sections.items() if not names or name in names])
+    chosen = [section for name, section in sections.items() if not names or name in names]
+    page, failures = report.render_html(evidence, [*chosen, Odd])
     assert failures == []
     (folder / "report.html").write_text(page, encoding="utf-8")
     return folder / "report.html"
@@ -51,6 +52,30 @@ def written(evidence: Evidence, folder: Path, names: tuple[str, ...] = ()) -> Pa
 @pytest.fixture(scope="module")
 def page(chromium: object, evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(small(evidence), tmp_path_factory.mktemp("report"))
+
+
+class Odd(Section):
+    """Numbers whose order is not that of their letters, two that belong together, and a cell over two strategies."""
+
+    name, title, order = "odd", "Odd numbers", 75
+    numbers: ClassVar[list[str]] = [
+        "not measured",
+        "+0.1",
+        "−0.2 (−0.3 to −0.1)",
+        "1,200",
+        "300",
+        "0.05",
+        "< 0.001",
+        "0.9",
+        "7",
+    ]
+    template = """<table><caption><b>Odd.</b></caption><thead><tr><th scope="col">Name</th>{% for name in ("wbce", "focal") %}
+        <th scope="col"><svg aria-hidden="true" data-series="{{ name }}"><title>m</title></svg> {{ name }}</th>{% endfor %}</tr></thead><tbody>
+        {% for number in numbers %}<tr{{ " data-joined" if loop.last }}><th scope="row">row {{ loop.index }}</th><td>{{ number }}</td><td>1</td></tr>{% endfor %}
+        <tr data-overall><th scope="row">all</th><td colspan="2" class="absent">not estimable (why)</td></tr></tbody></table>"""
+
+    def context(self, evidence: Evidence) -> dict[str, Any]:
+        return {"numbers": self.numbers}
 
 
 def table(caption: str) -> str:
@@ -117,6 +142,14 @@ def test_numbers_sort_as_numbers_with_rows_over_all_classes_on_top_and_absences_
     assert opened.js(press(auroc, "wbce − bce")) is None
     assert opened.js(column(auroc, 0)) == before
     assert opened.js("document.querySelectorAll('[aria-sort]').length") == 0
+
+
+def test_signs_thousands_and_bounds_are_read_and_rows_that_belong_together_stay(tab: Tab, page: Path) -> None:
+    opened = tab(page)
+    assert opened.js(press("Odd", "wbce")) == "ascending"
+    assert opened.js(column("Odd", 0)) == ["all", *(f"row {n}" for n in (3, 7, 6, 2, 8, 9, 5, 4, 1))]
+    assert opened.js(press("Odd", "wbce")) == "descending"
+    assert opened.js(column("Odd", 0)) == ["all", *(f"row {n}" for n in (4, 5, 8, 9, 2, 6, 7, 3, 1))]
 
 
 def test_a_filter_hides_rows_and_columns_of_others_across_the_report_and_says_how_many(tab: Tab, page: Path) -> None:
