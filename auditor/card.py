@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypeAliasType
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
-Said = Text | Annotated[tuple[Short, ...], Field(min_length=1, max_length=20)] | None
+Said = TypeAliasType("Said", Text | Annotated[tuple[Short, ...], Field(min_length=1, max_length=20)] | None)
 """A text of at most 2,000 characters, or a list of at most 20 short ones; nothing means that it is not evidenced."""
 
 

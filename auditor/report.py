@@ -8,7 +8,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -44,6 +44,7 @@ PAGE_ONE = 20
 DEEPEST, WIDEST = 100, 1000
 """Elements within one another, and columns or rows under one cell, that a section may write; far more would not print."""
 FONTS = {"normal": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
+_TO_A_PART = re.compile(r'<a href="#(part-[\w-]+)">(.*?)</a>', re.DOTALL)
 VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
 )
@@ -124,6 +125,9 @@ def render_html(
         if error or body.strip():
             part = {"id": _anchor(section.name, parts), "title": section.title, "body": body, "error": error}
             parts.append(part | {"front": section.order <= PAGE_ONE})
+    there = {part["id"] for part in parts}
+    for part in parts:
+        part["body"] = _without_dead_links(part["body"], there)
     page = whole_page(
         environment,
         "report.html",
@@ -267,6 +271,11 @@ def _anchor(name: str, parts: Sequence[dict[str, Any]]) -> str:
     plain = f"part-{re.sub(r'[^A-Za-z0-9_]+', '-', name)}"
     taken = {part["id"] for part in parts}
     return plain if plain not in taken else f"{plain}-{len(parts) + 1}"
+
+
+def _without_dead_links(body: Markup, there: Set[str]) -> Markup:
+    """A checked body in which a link to a section that was left out is plain words."""
+    return Markup(_TO_A_PART.sub(lambda link: link[0] if link[1] in there else link[2], body))
 
 
 def _template(name: str) -> Path:

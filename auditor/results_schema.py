@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .card import Card
 from .gates import Claim
 from .sanity import Check, Outcome
 from .statistics.verdict import Verdict
@@ -379,13 +380,21 @@ class NotTaken(_Strict):
     """No self-test was taken."""
 
 
+class AuditFacts(BaseModel):
+    """What audit.yaml asked for, and what it says under `card:`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    card: Card = Card()
+
+
 class Results(_Strict):
     """Everything the audit found; no number is NaN, and a missing one always says why."""
 
     model_config = ConfigDict(title="results.json of auditor")
 
     schema_version: Literal[1]
-    audit: dict[str, Any]
+    audit: AuditFacts
     dataset: dict[str, Any]
     models: list[dict[str, Any]]
     metrics: dict[str, dict[str, Any]]

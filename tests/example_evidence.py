@@ -20,6 +20,7 @@ from auditor_plugins.analyses.outcomes import Outcomes
 from auditor_plugins.analyses.performance import Performance
 
 from auditor import gated
+from auditor.card import Card
 from auditor.chosen import RULE
 from auditor.evidence import Evidence, Finding, Gap
 from auditor.findings import judge
@@ -50,6 +51,14 @@ GATES = (
     Gate(metric="auroc", claim="at_least", value=0.81, tier="advisory"),
     Gate(metric="kappa_loc", claim="not_shown_worse", attribution="gradcam"),
     Gate.model_validate({"metric": "auroc", "claim": "noninferior", "class": "Hernia", "strategy": "focal", "margin": 0.05}),
+)
+CARD = Card.model_validate(
+    {
+        "system": {"name": "Chest finder", "version": "2.1", "users": ["radiologists", "their residents"]},
+        "data": {"source": "one hospital's archive"},
+        "reference_standard": {"annotators": "one radiologist"},
+        "risk": {"unintended_outcomes": "A rare finding is missed."},
+    }
 )
 IMAGES, PATIENTS = 2797, 1204
 SCORED = ("performance", "outcomes")
@@ -310,11 +319,13 @@ def evidence() -> Evidence:
             "analyses": [{"use": "performance", "options": {}}, {"use": "outcomes", "options": {"specificity": 0.9, "fit": None}}, {"use": "alignment", "options": {"hard": None}},
                          {"use": "dissection", "options": {"quantile": 0.04}}, {"use": "detectors", "options": {"quantile": 0.01}}],
             "claims": CLAIMS, "gates": {"written": [gate.written() for gate in GATES], "afterwards": False}, "chosen_by": RULE,
-            "limited": {"used": 2803, "available": 25596}, "report": {"formats": ["html", "pdf"], "images": True}, "plugins": [], "tool": "0.1.0",
+            "limited": {"used": 2803, "available": 25596}, "report": {"formats": ["html", "pdf"], "images": True}, "plugins": [], "tool": "0.1.0", "plan": "7a41c0ffee5511d0b1e5",
+            "card": CARD.model_dump(mode="json"),
         },
         dataset={
             "use": "chestxray14", "options": {"split": "test"}, "classes": list(CLASSES),
             "counts": {name: {"positive": n, "negative": IMAGES - n, "unknown": 0, "boxes": BOXES[name]} for name, n in POSITIVE.items()},
+            "described": {"audited": {"sex": {"known": 2790, "counts": {"F": 1249, "M": 1541}}, "age": {"known": IMAGES, "median": 49.0, "low": 3.0, "high": 93.0}}},
             "images": 2803, "patients": PATIENTS, "digest": "5f0e41c2a9d3b7e6f812", "boxed_images": 684,
             "train": {"images": 86524, "positives": dict(zip(CLASSES, (8659, 8280, 1707, 4034, 876, 141), strict=True))},
             "notes": ["The labels were mined from radiology reports by text rules and are wrong for some images.",
@@ -350,7 +361,7 @@ def evidence() -> Evidence:
         },
         controls=checked,
         self_test={"passed": 26, "of": 26, "failed": []},
-        environment={"python": "3.11.7", "system": "Linux x86_64", "device": "cpu", "implementation": "cpython",
+        environment={"date": "2026-11-27", "python": "3.11.7", "system": "Linux x86_64", "device": "cpu", "implementation": "cpython",
                      "packages": {"torch": "2.13.0", "captum": "0.9.0", "numpy": "2.4.6", "weasyprint": "70.0"}},
     )  # fmt: skip
 

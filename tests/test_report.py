@@ -98,8 +98,10 @@ def with_name(evidence: Evidence, name: str) -> Evidence:
     hot = np.eye(7, dtype=np.float32)
     return replace(
         evidence,
-        audit={**evidence.audit, "title": name, "attributions": [{"use": name, "options": {"layer": name}}]},
-        dataset={**evidence.dataset, "use": name, "notes": [name], "classes": [name], "counts": {name: {"positive": 3, "negative": 4}},
+        audit={**evidence.audit, "title": name, "attributions": [{"use": name, "options": {"layer": name}}], "plugins": [name],
+               "card": {"system": {"name": name, "intended_use": [name, name]}, "data": {"sites": [name, name]}, "signers": name}},
+        dataset={**evidence.dataset, "use": name, "notes": [name], "options": {name: name},
+                 "described": {"audited": {name: {"known": 3, "counts": {name: 3}}}}, "classes": [name], "counts": {name: {"positive": 3, "negative": 4}},
                  "train": {"images": 9, "positives": {name: 2}}},
         models=({**evidence.models[0], "family": name, "digest": name, "layers": {"attribution": name}, "error": name},),
         metrics={metric: {**told, "says": name, "unit": name, "reference": name} for metric, told in evidence.metrics.items()},
@@ -332,7 +334,8 @@ def alternatives(node: Any) -> list[str]:
     return found
 
 
-def test_the_pdf_is_the_same_bytes_twice(evidence: Evidence, tmp_path: Path) -> None:
+def test_the_pdf_is_the_same_bytes_twice(evidence: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
     page, _ = report.render_html(small(evidence), [summary.Summary])
     for name in ("a", "b"):
         report.write_pdf(page, tmp_path / name, "{}")

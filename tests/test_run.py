@@ -67,6 +67,27 @@ def test_a_second_run_reads_nothing_and_runs_no_forward_pass(write_audit: Write,
     assert (tmp_path / "out" / "results.json").read_bytes() == first
 
 
+def test_the_card_can_be_filled_in_later_and_date_and_size_stay_those_of_the_measurement(
+    write_audit: Write, tmp_path: Path, counts: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    run(write_audit(), tmp_path / "out", device="cpu")
+    first = results(tmp_path / "out")
+    assert first["environment"]["date"] == "1970-01-02"
+    assert first["audit"]["card"]["system"]["name"] is None
+    counts.clear()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "864000")
+    run(write_audit(card="{system: {name: Tiny, users: [a, b]}}"), tmp_path / "out", device="cpu")
+    again = results(tmp_path / "out")
+    assert counts == Counter()
+    assert again["audit"]["card"]["system"] | {"name": None, "users": None} == first["audit"]["card"]["system"]
+    assert (again["audit"]["card"]["system"]["name"], again["audit"]["card"]["system"]["users"]) == ("Tiny", ["a", "b"])
+    assert {key: value for key, value in again.items() if key != "audit"} == {
+        key: value for key, value in first.items() if key != "audit"
+    }
+    assert [model["parameters"] for model in again["models"]] == [(3 * 9 + 1) * 8 + (8 * 9 + 1) * 12 + (12 + 1) * 3] * 2
+
+
 def test_adding_an_attribution_runs_only_that(write_audit: Write, tmp_path: Path, counts: Counter[str]) -> None:
     run(write_audit(), tmp_path / "out", device="cpu")
     counts.clear()

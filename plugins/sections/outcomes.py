@@ -10,6 +10,7 @@ from auditor.drawing import figure, key
 from auditor.heatmap import Panel, plate
 
 from ._blocks import metric_block
+from ._card import card_rows
 from ._paper import CHOSEN
 from ._reading import analyses, class_title, metric_names, model_titles, ordered_classes, ordered_models, strategies, title
 
@@ -51,6 +52,7 @@ class Outcomes(Section):
             ],
             "gallery": _gallery(evidence),
             "printed": CHOSEN,
+            "stated_rows": card_rows(evidence, "failures.clinical_comment"),
             "rule": evidence.audit.get("chosen_by", ""),
             "images": bool((evidence.audit.get("report") or {}).get("images", True)),
         }

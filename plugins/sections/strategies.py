@@ -8,6 +8,7 @@ from typing import Any
 from auditor import Evidence, Section, hookimpl
 from auditor.drawing import figure, key
 
+from ._card import card_rows
 from ._reading import ordered_models, strategies, title
 from ._verdicts import meanings, overall_verdicts
 
@@ -53,7 +54,7 @@ class Strategies(Section):
             "shared": _shared(evidence),
             "classes": _classes(evidence),
             "trained": _trained(evidence),
-            "data_notes": list(evidence.dataset.get("notes") or ()),
+            "stated_rows": card_rows(evidence, "training.why_imbalance"),
         }
 
 
