@@ -41,6 +41,8 @@ def test_a_sentence_of_ours_names_nobody(text: str, said: str) -> None:
     ("text", "said"),
     [
         ("failed: ValueError: of Smith\nand Doe", "failed: ValueError (its message is not shared)"),
+        ("failed: the self-test did not pass", "failed: the self-test did not pass"),
+        ("failed: nonfinite: no usable answer for 3 of 40 images", "failed: nonfinite: no usable answer for 3 of 40 images"),
         ("failed: SmithError: x", "failed: an exception of a plugin (its message is not shared)"),
         (
             "failed on the training images: KeyError: 'Smith'",
@@ -114,3 +116,44 @@ def test_a_file_is_recorded_by_its_content_and_a_distribution_by_its_version(tmp
     assert record._plugin("smith.py", tmp_path) == {"kind": "file", "sha256": digest}
     assert record._plugin("numpy", tmp_path) == {"kind": "distribution", "name": "numpy", "version": metadata.version("numpy")}
     assert "smith" not in json.dumps(record._plugin("smith.py", tmp_path))
+
+
+@pytest.mark.parametrize(
+    "general",
+    [
+        "not estimable (0 positives)", "fewer than 20 positive or negative patients: Mass; 2 of 3 classes left out: bce, Mass",
+        "fewer than 20 patients: interval not reliable", "declared by a metric", "failed: ValueError (its message is not shared)",
+    ],
+)  # fmt: skip
+def test_what_auditor_says_of_any_analysis_is_said_of_a_plugins(general: str) -> None:
+    assert TEXTS.of_a_stranger(general, {"declared by a metric"}) == general
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "Smith moved",
+        "not estimable (Smith)",
+        "fewer than 20 patients: Smith",
+        "not estimable in any class; Smith",
+        "2 of 3 cases left out: Smith",
+    ],
+)
+def test_a_plugins_own_words_are_not(own: str) -> None:
+    assert TEXTS.of_a_stranger(own, ()) == "the reason is in a plugin's own words, which are not shared"
+
+
+def test_a_few_cases_are_not_counted_in_a_note() -> None:
+    assert TEXTS.reason("3 of 40 cases left out: no value") == "fewer than 5 of 40 cases left out: no value"
+    assert TEXTS.reason("1 of 6 classes left out: Mass") == "1 of 6 classes left out: Mass"
+
+
+def test_a_title_is_as_it_was_written_but_for_names() -> None:
+    assert TEXTS.title("AUROC/AP of film-17, 'v2'") == "AUROC/AP of a1, 'v2'"
+
+
+def test_a_class_with_a_stroke_in_its_name_is_no_path() -> None:
+    assert (
+        Texts({}, {"Pleural/Thickening"}).ours("left out: Pleural/Thickening, /data/x")
+        == "left out: Pleural/Thickening, (path)"
+    )

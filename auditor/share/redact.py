@@ -10,6 +10,7 @@ from typing import Any
 from .. import sanity
 from ..evidence import Evidence, Picture
 from ..profiles import Histogram
+from ..statistics.by_outcome import OutcomeRow
 from . import shapes
 from .cells import FEWEST, REASON, Cells, few
 from .judged import judged_again
@@ -34,6 +35,7 @@ class Redaction:
     def evidence(self, evidence: Evidence, histograms: Sequence[Histogram], pictures: bool) -> Evidence:
         """The evidence of the bundle, with these histograms; `audit` says under `shared` what was left out."""
         numbers = Numbers(evidence, self._cells)
+        self._declared = {REASON, *(str(metric["undefined"]) for metric in evidence.metrics.values())}
         shared = replace(
             evidence,
             audit=self._audit(evidence.audit, pictures), dataset=self._dataset(evidence.dataset),
@@ -42,7 +44,7 @@ class Redaction:
             summaries=tuple(self._worded(row) for row in numbers.summaries()),
             comparisons=tuple(self._worded(row) for row in numbers.comparisons()),
             repeated=tuple(self._worded(row) for row in numbers.repeated()),
-            gaps=tuple(replace(gap, reason=self._reason(gap.analysis, gap.reason)) for gap in shapes.gaps(evidence, self._cells)),
+            gaps=tuple(replace(gap, reason=self._texts.reason(gap.reason)) for gap in shapes.gaps(evidence, self._cells)),
             controls=tuple(self._control(row) for row in evidence.controls),
             operating=shapes.operating(evidence, self._cells),
             by_outcome=tuple(self._worded(row) for row in shapes.by_outcome(evidence, self._cells)),
@@ -71,17 +73,11 @@ class Redaction:
         }  # fmt: skip
 
     def _worded(self, row: Any) -> Any:
-        """A row whose reason and note are in our words."""
-        analysis = getattr(row, "analysis", "alignment")
+        """A row whose reason and note are ours, cleaned; a plugin's where it declared them, or where any analysis has them."""
+        ours = ("analyses", getattr(row, "analysis", "outcomes")) in self._built_in or isinstance(row, OutcomeRow)
         told = {name: getattr(row, name) for name in ("missing", "note") if getattr(row, name) is not None}
-        return replace(row, **{name: self._reason(analysis, text) for name, text in told.items()}) if told else row
-
-    def _reason(self, analysis: str, text: str) -> str:
-        """A sentence about an analysis: ours cleaned, a plugin's only where it is one of the general ones."""
-        if analysis in ("(pictures)", "outcomes") or ("analyses", analysis) in self._built_in:
-            return self._texts.reason(text)
-        general = text.startswith(("failed", "not estimable", "fewer than", "the model gives scores only", f"{analysis} needs"))
-        return self._texts.reason(text) if general else OF_A_PLUGIN
+        clean = self._texts.reason if ours else lambda text: self._texts.of_a_stranger(text, self._declared)
+        return replace(row, **{name: clean(text) for name, text in told.items()}) if told else row
 
     def _audit(self, audit: Mapping[str, Any], pictures: bool) -> dict[str, Any]:
         uses = {
@@ -89,7 +85,7 @@ class Redaction:
             for kind in ("attributions", "analyses")
         }
         own = {
-            "title": self._texts.ours(str(audit["title"])), "plan": self._pseudonyms.digest(str(audit["plan"])),
+            "title": self._texts.title(str(audit["title"])), "plan": self._pseudonyms.digest(str(audit["plan"])),
             "report": {**audit["report"], "images": pictures},
             "plugins": [part["name"] if part["kind"] == "distribution" else "(file)" for part in self._record.made_with["plugins"]],
         }  # fmt: skip
@@ -119,8 +115,7 @@ class Redaction:
     def _model(self, model: Mapping[str, Any]) -> dict[str, Any]:
         own: dict[str, Any] = {"options": self._said.options("models", str(model["use"]), model["options"])}
         if model.get("error"):
-            reason, separator, rest = str(model["error"]).partition(": no usable answer")
-            own["error"] = f"{code(reason)}{separator}{rest}" if separator else self._texts.reason(str(model["error"]))
+            own["error"] = self._texts.reason(str(model["error"]))
         if model.get("training"):
             own["training"] = self._training(model["training"])
         return {**model, **own}
@@ -177,7 +172,7 @@ class Redaction:
         """What a check of a method found; where it saw too few images, only that."""
         if few(row.n):
             return replace(row, outcome="not estimable", says=f"{REASON}.", numbers={}, n=0)
-        return replace(row, says=self._texts.note(self._texts.reason(row.says.removesuffix("."))) + ".")
+        return replace(row, says=self._texts.reason(row.says.removesuffix(".")) + ".")
 
     def _self_test(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {**record, "failed": [self._texts.reason(what) for what in record["failed"]]} if record else {}
