@@ -20,6 +20,13 @@ from .record import Record
 from .said import Said
 from .texts import OF_A_PLUGIN, Texts, code
 
+AUDIT = ("title", "plan", "reference", "seed", "batch", "device", "controls", "attributions", "analyses", "claims", "limited", "report",
+         "chosen_by", "plugins", "tool", "gates")  # fmt: skip
+DATASET = ("use", "options", "classes", "counts", "images", "patients", "digest", "boxed_images", "train", "notes")
+MODEL = ("id", "strategy", "seed", "family", "use", "options", "layers", "outputs", "unused", "digest", "head", "preprocessing", "inside",
+         "status", "error", "training")  # fmt: skip
+ACCOUNTING = ("listed", "used", "quarantined", "max_quarantine", "boxes", "training_images")
+"""The keys that are shared. Whoever adds one to the evidence decides here whether it can leave; until then it does not."""
 LARGEST = 224
 """Pixels along the longer side of a shared picture."""
 
@@ -36,8 +43,8 @@ class Redaction:
         """The evidence of the bundle, with these histograms; `audit` says under `shared` what was left out."""
         numbers = Numbers(evidence, self._cells)
         self._declared = {REASON, *(str(metric["undefined"]) for metric in evidence.metrics.values())}
-        shared = replace(
-            evidence,
+        shared = Evidence(
+            metrics=evidence.metrics, findings=(), environment=evidence.environment,
             audit=self._audit(evidence.audit, pictures), dataset=self._dataset(evidence.dataset),
             models=tuple(self._model(model) for model in evidence.models),
             accounting=self._accounting(evidence.accounting), self_test=self._self_test(evidence.self_test),
@@ -86,10 +93,10 @@ class Redaction:
         }
         own = {
             "title": self._texts.title(str(audit["title"])), "plan": self._pseudonyms.digest(str(audit["plan"])),
-            "report": {**audit["report"], "images": pictures},
+            "report": {"formats": audit["report"]["formats"], "images": pictures},
             "plugins": [part["name"] if part["kind"] == "distribution" else "(file)" for part in self._record.made_with["plugins"]],
         }  # fmt: skip
-        return {**audit, **uses, **own}
+        return {**_only(audit, AUDIT), **uses, **own}
 
     def _dataset(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
         use, train = str(dataset["use"]), dataset.get("train")
@@ -101,7 +108,7 @@ class Redaction:
             if not few(n) and name not in self._cells.withheld
         }
         return {
-            **dataset, "options": self._said.options("datasets", use, dataset["options"]), "counts": counts,
+            **_only(dataset, DATASET), "options": self._said.options("datasets", use, dataset["options"]), "counts": counts,
             "digest": self._pseudonyms.digest(str(dataset["digest"])),
             "train": train and {"images": train["images"], "positives": positives},
             "notes": [self._texts.note(note) for note in dataset["notes"]] if ours else [OF_A_PLUGIN] * bool(dataset["notes"]),
@@ -118,7 +125,7 @@ class Redaction:
             own["error"] = self._texts.reason(str(model["error"]))
         if model.get("training"):
             own["training"] = self._training(model["training"])
-        return {**model, **own}
+        return {**_only(model, MODEL), **own}
 
     def _training(self, training: Mapping[str, Any]) -> dict[str, Any]:
         """How a network was trained: numbers and choices, without the digest of the names of its images."""
@@ -147,7 +154,11 @@ class Redaction:
             }
             for row in boxes["quarantined"]
         ]
-        told = {**accounting, "quarantined": self._quarantined(accounting), "boxes": {**boxes, "quarantined": lost}}
+        told = {
+            **_only(accounting, ACCOUNTING),
+            "quarantined": self._quarantined(accounting),
+            "boxes": {**boxes, "quarantined": lost},
+        }
         if second := accounting.get("training_images"):
             told["training_images"] = {
                 **second, "quarantined": self._quarantined(second),
@@ -190,6 +201,10 @@ class Redaction:
         image = Image.fromarray(np.ascontiguousarray(picture.pixels, np.uint8))
         image.thumbnail((LARGEST, LARGEST))
         return replace(picture, case=name, pixels=np.asarray(image, np.uint8))
+
+
+def _only(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {name: values[name] for name in keys if name in values}
 
 
 def _gone(before: Any, after: Any) -> int:
