@@ -19,9 +19,11 @@ from .outcomes import Told
 from .pixels import PixelStore
 from .plan import Plan, Unit, label
 from .statistics import by_outcome as statistics
+from .statistics import estimates
 from .statistics.by_outcome import ABSTAINED, CONFIDENT, OFF_TARGET, USUAL_PLACE, Found, OutcomeRow
 from .statistics.calibrated import sigmoid
 from .statistics.columns import Columns
+from .statistics.estimates import handles
 from .statistics.influence import Integers
 from .statistics.operating import OUTCOMES, Called, OperatingPoint
 from .statistics.rows import MACRO, Cohort, Values
@@ -46,9 +48,9 @@ class ByOutcome:
 
 
 def gather(
-    plan: Plan, ledger: Ledger, store: PixelStore, used: npt.NDArray[np.bool_], cohort: Cohort, failed: Mapping[str, str]
+    plan: Plan, ledger: Ledger, store: PixelStore | None, used: npt.NDArray[np.bool_], cohort: Cohort, failed: Mapping[str, str]
 ) -> ByOutcome:
-    """All of it from the ledger; nothing where audit.yaml lists no analysis that measures a sensitivity."""
+    """All of it from the ledger, pictures where there is a store of pixels; nothing where audit.yaml lists no analysis that measures a sensitivity."""
     found, known = ByOutcome(), ledger.failures()
     for told, points in outcomes.tell(plan, ledger, used, cohort, failed):
         found.points += points
@@ -64,7 +66,8 @@ def gather(
         standing = [look for look in looks if look.key not in known]
         for look in standing:
             found.rows += _of_unboxed(ledger, look, cohort)
-        found.pictures += _pictures(plan, ledger, store, standing)
+        if store is not None:
+            found.pictures += _pictures(plan, ledger, store, standing)
     return found
 
 
@@ -102,7 +105,8 @@ def _of_boxed(
         USUAL_PLACE: statistics.usual_place(crossed, cohort),
         OFF_TARGET: statistics.off_target(values["cbl"]),
     }
-    metrics = {metric.name: metric for metric in unit.analysis.metrics if metric.name in TOLD}
+    measured = [metric for metric in unit.analysis.metrics if not handles(metric) or estimates.measured(metric, network)]
+    metrics = {metric.name: metric for metric in measured if metric.name in TOLD}
     about = (label(unit.attribution), told)
     for outcome in (0, 1):
         cases = {number: told.of(number, outcome) for number in told.called}

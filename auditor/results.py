@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -65,8 +65,27 @@ PACKAGES = (
 )
 
 
-def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str, Any] | None = None) -> Evidence:
-    """Everything that results.json says; values are held for one analysis at a time. `self_test` is its record, if it was taken."""
+class Known(NamedTuple):
+    """What is taken as told and not made anew, where a finished audit is recomputed from its tables; None: it is made."""
+
+    training: Sequence[Mapping[str, Any] | None] | None = None
+    controls: Sequence[sanity.Control] | None = None
+    gaps: Sequence[Gap] | None = None
+    accounting: Mapping[str, Any] | None = None
+
+
+def gather(
+    plan: Plan,
+    ledger: Ledger,
+    store: PixelStore | None,
+    self_test: Mapping[str, Any] | None = None,
+    known: Known | None = None,
+) -> Evidence:
+    """Everything that results.json says; values are held for one analysis at a time. `self_test` is its record, if it was taken.
+
+    Without a `store` of pixels there are no pictures.
+    """
+    known = known or Known()
     account = accounts.taken(plan, ledger)
     used = account.used(len(plan.samples))
     failures = accounts.failures(plan, ledger, account)
@@ -111,14 +130,14 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
     ]
     told_apart = by_outcome.gather(plan, ledger, store, used, cohort, failures)
     gaps += told_apart.gaps
-    gaps += second.gaps()
+    gaps = list(known.gaps) if known.gaps is not None else gaps + second.gaps()
     claims = plan.config.claims
     comparisons = decide(rows, claims.primary, claims.margins(), cohort.everyone, plan.config.seed)
-    controls = list(Told(plan, ledger, used, cohort, failures).rows())
+    controls = list(Told(plan, ledger, used, cohort, failures).rows() if known.controls is None else known.controls)
     comparisons = contrasts.bounded(stamped(comparisons, controls), plan.metrics())
-    accounting = _accounting(plan, account, used) | second.accounting()
+    accounting = known.accounting or _accounting(plan, account, used) | second.accounting()
     models = tuple(_model(model, account) for model in plan.models)
-    training = told(plan)
+    training = told(plan) if known.training is None else known.training
     models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
     afterwards = ledger.declared(plan.data_key) not in (None, claims.text())
     of_networks = [row for row in summaries if row.strategy != BASELINE]
@@ -159,7 +178,7 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         histograms=tuple(histograms),
         profiles=tuple(profiles),
         overlaps=tuple(overlaps),
-        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures),
+        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures) if store else (),
     )
     return replace(evidence, gates=gated.judge(plan.config.judged_gates, evidence))
 
