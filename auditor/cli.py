@@ -16,6 +16,7 @@ import click
 from . import __version__
 from .errors import AuditError, ConfigError, ExitCode
 from .share.command import share
+from .verification.command import sign, verify
 
 if TYPE_CHECKING:
     from .registry import Registry
@@ -62,6 +63,7 @@ def cli(debug: bool) -> None:
     auditor plan audit.yaml           what would it cost?
     auditor run audit.yaml            audit, and write the report
     auditor gate audit-run            do the gates of a finished run hold?
+    auditor verify audit-run          do its numbers follow from the cases?
     auditor share audit-run           a copy to give away, with no patient in it
     auditor train train.yaml          train the networks to audit, where there are none yet
     auditor mine mine.yaml            choose what to label next for the classes they miss
@@ -409,6 +411,10 @@ def new(kind: str, name: str) -> None:
 
     path = scaffold.write(kind, name, Path.cwd())
     click.echo(f"{path.name} is written; add to audit.yaml:\n\n{scaffold.lines(kind, name)}")
+
+
+cli.add_command(sign)
+cli.add_command(verify)
 
 
 def default_out(audit: Path) -> Path:

@@ -20,7 +20,10 @@ from auditor.catalogue import show_default
 from auditor.cli import main
 
 HEAVY = ("torch", "torchvision", "captum", "monai", "scipy", "numba", "weasyprint", "pydicom", "matplotlib", "PIL")
-COMMANDS = ["run", "train", "mine", "validate", "plan", "report", "gate", "export", "share", "plugins", "schema", "doctor", "new"]
+COMMANDS = [
+    "run", "train", "mine", "validate", "plan", "report", "gate", "export", "share",
+    "plugins", "schema", "doctor", "new", "sign", "verify",
+]  # fmt: skip
 Write = Callable[..., Path]
 
 
