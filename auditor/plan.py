@@ -15,6 +15,7 @@ from .analysis import NEEDS, Analysis
 from .attribution import Attribution
 from .attribution import label as label
 from .boxes import usable
+from .case_facts import case_facts
 from .config import AuditConfig, Problems
 from .dataset import Box, Dataset, Sample
 from .elsewhere import Elsewhere
@@ -426,6 +427,7 @@ def to_json(plan: Plan) -> str:
         "tool": __version__,
         "dataset": {"use": plan.dataset.name, "options": options(plan.dataset), "digest": plan.data_digest, "classes": plan.classes},
         "samples": [sample.id for sample in plan.samples],
+        "cases": case_facts(plan),
         "available": plan.available,
         "training_images": None if plan.training is None else {
             "options": options(plan.training.dataset), "digest": plan.training.data_digest, "available": plan.training.available,
@@ -441,7 +443,7 @@ def to_json(plan: Plan) -> str:
             for m in plan.models
         ],
         "attributions": [{"use": a.name, "options": options(a)} for a in plan.attributions],
-        "analyses": [{"use": a.name, "options": options(a)} for a in plan.analyses],
+        "analyses": [{"use": a.name, "options": options(a), "needs": sorted(a.needs)} for a in plan.analyses],
         "units": [{"key": u.key, "model": u.model, "analysis": u.name, "attribution": label(u.attribution)} for u in plan.units],
         "unmet": plan.unmet,
         "controls": plan.config.controls,
