@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
+from .diff.command import diff
 from .errors import AuditError, ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def cli(debug: bool) -> None:
     auditor plan audit.yaml           what would it cost?
     auditor run audit.yaml            audit, and write the report
     auditor gate audit-run            do the gates of a finished run hold?
+    auditor diff old-run new-run      what changed between two runs?
     auditor train train.yaml          train the networks to audit, where there are none yet
     auditor mine mine.yaml            choose what to label next for the classes they miss
     """
@@ -404,6 +406,9 @@ def new(kind: str, name: str) -> None:
 
     path = scaffold.write(kind, name, Path.cwd())
     click.echo(f"{path.name} is written; add to audit.yaml:\n\n{scaffold.lines(kind, name)}")
+
+
+cli.add_command(diff)
 
 
 def default_out(audit: Path) -> Path:

@@ -49,12 +49,14 @@ class Change:
 
 @dataclass
 class Changes:
-    """What was paired. `unchanged` counts numbers that rest on bit-equal cases, `still` names them by (metric, analysis,
-    attribution, model, class); `paired` are the numbers that could be paired, `moved` the works in which any case moved."""
+    """What was paired. `still` names the numbers that are not different, by (metric, analysis, attribution, model, class):
+    bit-equal cases, or (`level`) cases that moved without moving the number. `paired` are the numbers that could be paired,
+    `moved` the works in which any case moved."""
 
     of_networks: list[Change] = field(default_factory=list)
     of_strategies: list[Change] = field(default_factory=list)
     still: set[tuple[str, str, str | None, str, str]] = field(default_factory=set)
+    level: set[tuple[str, str, str | None, str, str]] = field(default_factory=set)
     paired: set[Key] = field(default_factory=set)
     moved: set[Work] = field(default_factory=set)
     matched: Matched | None = None
@@ -62,7 +64,7 @@ class Changes:
     @property
     def unchanged(self) -> int:
         """How many numbers rest on cases of which none moved."""
-        return len(self.still)
+        return len(self.still - self.level)
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class _Pairing:
                 continue
             if told["difference"] == 0 and told["low"] == told["high"] == 0:  # the values moved and the number did not
                 if len(about.models) == 1:
+                    self.found.level.add((metric.name, *work, about.models[0], name))
                     self.found.still.add((metric.name, *work, about.models[0], name))
                 continue
             if reason:

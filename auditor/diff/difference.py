@@ -28,7 +28,8 @@ class Difference:
     """All that changed from one audit to another; `why_not` says why no case could be paired, None where some were.
 
     `changes` are in the order in which a reader wants them: what is different first, among that what became worse, overall numbers
-    before single classes. `incomplete` are sentences on runs that did not come to a good end.
+    before single classes. `unchanged` counts numbers of which no case moved, `level` those that stayed although cases moved.
+    `incomplete` are sentences on runs that did not come to a good end.
     """
 
     old: Evidence
@@ -39,6 +40,7 @@ class Difference:
     shared_classes: tuple[str, ...]
     changes: tuple[Change, ...]
     unchanged: int
+    level: int
     numbers: tuple[Number, ...]
     altered: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
@@ -69,7 +71,8 @@ class Difference:
         """How many numbers changed in which way, those that did not among them."""
         verdicts = [change.row.verdict or "no verdict" for change in self.estimated]
         names = [name or "no verdict" for name in RANK]
-        return {name: verdicts.count(name) for name in names if name in verdicts} | {"unchanged": self.unchanged}
+        still = ({"level": self.level} if self.level else {}) | {"unchanged": self.unchanged}
+        return {name: verdicts.count(name) for name in names if name in verdicts} | still
 
     def to_json(self) -> str:
         """Everything, for programs: sorted keys, no NaN."""
@@ -110,7 +113,7 @@ def difference(old: Path, new: Path, gates: Path | None = None, margins: Mapping
         return Difference(
             old=before.evidence, new=after.evidence, facts=tuple(facts(before.evidence, after.evidence)), causes=tuple(causes),
             shared_images=_shared(before, after), shared_classes=found.matched.cohort.classes if found.matched else (),
-            changes=_in_order(found, after.evidence), unchanged=found.unchanged,
+            changes=_in_order(found, after.evidence), unchanged=found.unchanged, level=len(found.level),
             numbers=tuple(unpaired(before.evidence, after.evidence, found)), altered=tuple(odd),
             outcomes=tuple(outcomes(before.evidence, after.evidence)), gates=rows, notes=declared.notes,
             incomplete=tuple(incomplete), why_not=why_not, exit_code=code,

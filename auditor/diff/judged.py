@@ -17,7 +17,7 @@ from ..regate import measured
 from ..statistics.rows import Comparison
 from .changes import OLD, Changes
 
-STILL = "no case moved"
+STILL, LEVEL = "no case moved", "although cases moved"
 
 
 class Declared(NamedTuple):
@@ -51,9 +51,7 @@ def judge(
 ) -> tuple[GateOutcome, ...]:
     """Every gate on every strategy (and architecture) that it is about; `why_not` says why nothing could be paired."""
     evidence = _as_evidence(old, new, changes, why_not)
-    return tuple(
-        replace(_settled(row), gate=number) for number, gate in gates for row in gated.judge([gate], evidence)
-    )
+    return tuple(replace(_settled(row), gate=number) for number, gate in gates for row in gated.judge([gate], evidence))
 
 
 def _as_evidence(old: Evidence, new: Evidence, changes: Changes, why_not: str | None) -> Evidence:
@@ -86,13 +84,15 @@ def _still(new: Evidence, changes: Changes) -> list[Comparison]:
         paired = [one for one in networks[strategy, family] if (metric, analysis, attribution, one) in changes.paired]
         if all((metric, analysis, attribution, one, name) in changes.still for one in paired):
             numbers = (0.0, 0.0, 0.0, 0, 0)
-            row = Comparison(metric, analysis, attribution, name, family, strategy, OLD, *numbers, note=STILL, verdict="equivalent")
+            row = Comparison(
+                metric, analysis, attribution, name, family, strategy, OLD, *numbers, note=STILL, verdict="equivalent"
+            )
             found[row] = None
     return list(found)
 
 
 def _settled(row: GateOutcome) -> GateOutcome:
     """A number that did not move is told without the interval that it does not need."""
-    if row.note != STILL:
+    if row.note not in (STILL, LEVEL):
         return row
-    return replace(row, low=None, high=None, sentence=f"{row.sentence.partition(': 0.000')[0]}: unchanged, {STILL}")
+    return replace(row, low=None, high=None, sentence=f"{row.sentence.partition(': 0.000')[0]}: unchanged, {row.note}")

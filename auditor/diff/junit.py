@@ -30,10 +30,11 @@ def junit(found: Difference) -> bytes:
     counts = {kind: len(suite.findall(f"testcase/{tag}")) for kind, tag in
               (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"))}  # fmt: skip
     totals = {"tests": len(suite), **counts}
+    suite.set("time", "0")
+    root = ElementTree.Element("testsuites", name=SUITE, time="0")
     for name, count in totals.items():
         suite.set(name, str(count))
-    suite.set("time", "0")
-    root = ElementTree.Element("testsuites", name=SUITE, time="0", **{name: str(count) for name, count in totals.items()})
+        root.set(name, str(count))
     root.append(suite)
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
@@ -53,7 +54,11 @@ def _tell(case: ElementTree.Element, tag: str, message: str, body: str = "") -> 
 
 def _comparison(suite: ElementTree.Element, found: Difference) -> None:
     case = _case(suite, "comparison", "the audits can be compared")
-    problems = list(told.warnings(found)) if found.why_not or found.incomplete or found.altered or (found.notes and not found.gates) else []
+    problems = (
+        list(told.warnings(found))
+        if found.why_not or found.incomplete or found.altered or (found.notes and not found.gates)
+        else []
+    )
     if problems:
         _tell(case, "error", problems[0], "\n".join(problems))
 

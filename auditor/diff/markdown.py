@@ -50,12 +50,19 @@ def _lines(found: Difference, rows: int, folded: int) -> Iterator[str]:
     for warning in told.warnings(found):
         yield f"\n> {harmless(warning, 400)}"
     if found.gates:
-        yield from _table(("Gate", "Outcome", "Number"), [(str(row.gate), f"{row.outcome} ({row.tier})", harmless(row.sentence, 300)) for row in found.gates], rows)
+        yield from _table(
+            ("Gate", "Outcome", "Number"),
+            [(str(row.gate), f"{row.outcome} ({row.tier})", harmless(row.sentence, 300)) for row in found.gates],
+            rows,
+        )
     yield from _changes(found, rows)
     yield from _folded("The question", [f"{fact.topic}: {told.fact_line(fact)}" for fact in found.facts], folded)
     yield from _folded("The cases", [cause.says for cause in found.causes], folded)
     yield from _folded("What was concluded", [told.outcome_line(outcome) for outcome in found.outcomes], folded)
-    numbers = [f"{number.model}: {told.what(number)}: {told.side(number, 'old')} became {told.side(number, 'new')}" for number in found.numbers]
+    numbers = [
+        f"{number.model}: {told.what(number)}: {told.side(number, 'old')} became {told.side(number, 'new')}"
+        for number in found.numbers
+    ]
     yield from _folded("Not paired, as each audit reports it", numbers, folded)
 
 

@@ -109,4 +109,3 @@ def _key(row: Summary) -> tuple[str, str, str | None, str, str]:
 
 def _value(row: Summary | None) -> float | None:
     return None if row is None else row.value
-

@@ -61,7 +61,10 @@ def _controls(evidence: Evidence) -> Iterator[tuple[str, str]]:
 def _verdicts(evidence: Evidence) -> Iterator[tuple[str, str]]:
     for row in evidence.comparisons:
         on = f" with {row.attribution}" if row.attribution else ""
-        yield f"{row.metric}{on}, {row.class_name}: {row.strategy} minus {row.reference} ({row.family})", row.verdict or "no verdict"
+        yield (
+            f"{row.metric}{on}, {row.class_name}: {row.strategy} minus {row.reference} ({row.family})",
+            row.verdict or "no verdict",
+        )
 
 
 def _told(kind: str, old: Iterable[tuple[str, str]], new: Iterable[tuple[str, str]]) -> Iterator[Outcome]:

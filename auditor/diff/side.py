@@ -92,7 +92,9 @@ class Cases:
         return found
 
 
-def _by_work(units: list[dict[str, Any]], keys: dict[str, tuple[str, str]]) -> dict[tuple[str, str, str | None], tuple[str, str]]:
+def _by_work(
+    units: list[dict[str, Any]], keys: dict[str, tuple[str, str]]
+) -> dict[tuple[str, str, str | None], tuple[str, str]]:
     return {(unit["model"], unit["analysis"], unit["attribution"]): keys[unit["key"]] for unit in units}
 
 

@@ -27,7 +27,10 @@ def _lines(found: Difference, rows: int) -> Iterator[str]:
     yield from _part("The question", [f"{fact.topic}: {told.fact_line(fact)}" for fact in found.facts], rows)
     yield from _part("The cases", [cause.says for cause in found.causes], rows)
     yield from _part("What changed, new minus old with 95 % interval", _changes(found), rows)
-    numbers = [f"{number.model}: {told.what(number)}: {told.side(number, 'old')} became {told.side(number, 'new')}" for number in found.numbers]
+    numbers = [
+        f"{number.model}: {told.what(number)}: {told.side(number, 'old')} became {told.side(number, 'new')}"
+        for number in found.numbers
+    ]
     yield from _part("Not paired, as each audit reports it", numbers, rows)
     yield from _part("What was concluded", [told.outcome_line(outcome) for outcome in found.outcomes], rows)
 

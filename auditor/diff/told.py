@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..gated import line
 from ..wording import absence, clean_label, figure, signed, spoken
 from .changes import Change
 from .difference import Difference
@@ -18,6 +17,7 @@ MEANS = {
     "inconclusive": "inconclusive",
     "equivalent": "equivalent within the margin",
     "no verdict": "without a verdict",
+    "level": "the same although cases moved",
     "unchanged": "unchanged, no case moved",
 }
 
@@ -47,12 +47,7 @@ def counted(found: Difference) -> str:
     worse = sum(found.better(change) == "worse" for change in found.changes)
     better = sum(found.better(change) == "better" for change in found.changes)
     shown = f" Of the different ones {worse:,} are worse and {better:,} better." if worse or better else ""
-    return f"{sum(counts.values()):,} numbers are paired: {', '.join(parts)}.{shown}"
-
-
-def gate_line(row: object) -> str:
-    """A gate as the terminal shows it."""
-    return line(row)  # type: ignore[arg-type]
+    return f"Of {sum(counts.values()):,} paired numbers {', '.join(parts)}.{shown}"
 
 
 def what(change: Change | Number) -> str:
@@ -85,7 +80,9 @@ def side(number: Number, which: str) -> str:
         return "not reported"
     if row.value is None:
         return absence(row.missing)
-    return figure(row.value) + (f" ({figure(row.low)} to {figure(row.high)})" if row.low is not None and row.high is not None else "")
+    return figure(row.value) + (
+        f" ({figure(row.low)} to {figure(row.high)})" if row.low is not None and row.high is not None else ""
+    )
 
 
 def fact_line(fact: Fact, limit: int = 160) -> str:
