@@ -22,6 +22,8 @@ from .question import ONLY_WORDS, unlike
 from .side import Cases, Side, Work
 
 OLD = "the old audit"
+RESOLUTION = 1e-9
+"""Changes whose whole interval is this close to 0 are what floating point does in batches of other sizes, and no change."""
 Key = tuple[str, str, str | None, str]
 """(metric, analysis, attribution, model)."""
 
@@ -152,7 +154,7 @@ class _Pairing:
             effect, name = told.pop("effect"), told["class_name"]
             if not rests_on(name, self.cohort) & moved:
                 continue
-            if told["difference"] == 0 and told["low"] == told["high"] == 0:  # the values moved and the number did not
+            if _level(told):
                 if len(about.models) == 1:
                     self.found.level.add((metric.name, *work, about.models[0], name))
                     self.found.still.add((metric.name, *work, about.models[0], name))
@@ -198,6 +200,12 @@ def _contrast(
     name = metric.of or metric.name
     sides = [[network.values[name] for network in side] for side in (mine, reference)]
     return [dict(row) for row in compare(metric, sides[0], sides[1], cohort, seed)]
+
+
+def _level(told: Mapping[str, Any]) -> bool:
+    """Whether the number did not move although its cases did."""
+    ends = [told[name] for name in ("difference", "low", "high")]
+    return all(end is not None and abs(end) <= RESOLUTION for end in ends)
 
 
 def _measured(metric: Metric, network: Columns) -> bool:

@@ -84,10 +84,9 @@ def _still(new: Evidence, changes: Changes) -> list[Comparison]:
         paired = [one for one in networks[strategy, family] if (metric, analysis, attribution, one) in changes.paired]
         if all((metric, analysis, attribution, one, name) in changes.still for one in paired):
             numbers = (0.0, 0.0, 0.0, 0, 0)
-            row = Comparison(
-                metric, analysis, attribution, name, family, strategy, OLD, *numbers, note=STILL, verdict="equivalent"
-            )
-            found[row] = None
+            moved = any((metric, analysis, attribution, one, name) in changes.level for one in paired)
+            about = (metric, analysis, attribution, name, family, strategy, OLD)
+            found[Comparison(*about, *numbers, note=LEVEL if moved else STILL, verdict="equivalent")] = None
     return list(found)
 
 

@@ -1,7 +1,6 @@
 """A diff as a comment on a pull request: gates and what changed first, the rest folded, every name harmless.
 
-A name from a data set or a network can hold anything. Every sign of punctuation in it is written as a character reference, and it
-stands inside <code>, where forges look for no mention, link or number of an issue.
+A name from a data set or a network can hold anything. Its punctuation is written as character references, and it stands inside <code>, where forges look for no mention, link or number of an issue.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from .difference import Difference
 
 ROWS = 20
 FOLDED = 40
-PLAIN = frozenset(" ,-")
+PLAIN = frozenset(" ,-+%()")
 
 
 def markdown(found: Difference, rows: int = ROWS, folded: int = FOLDED) -> str:
@@ -32,20 +31,27 @@ def harmless(words: object, limit: int = 80) -> str:
 
 
 def escaped(words: object, limit: int = 300) -> str:
-    """Text with every sign of ASCII punctuation as a character reference.
+    """Text in which ASCII punctuation that could mean something stands as character references.
 
-    >>> escaped("**x**, y")
-    '&#42;&#42;x&#42;&#42;, y'
+    >>> escaped("**x**, y: 0.5"), escaped("www.x.org")
+    ('&#42;&#42;x&#42;&#42;, y: 0.5', 'www&#46;x&#46;org')
     """
     text = clean_label(words, limit)
-    return "".join(s if not s.isascii() or s.isalnum() or s in PLAIN else f"&#{ord(s)};" for s in text)
+    return "".join(sign if _plain(sign, text[place + 1 : place + 2]) else f"&#{ord(sign)};" for place, sign in enumerate(text))
+
+
+def _plain(sign: str, following: str) -> bool:
+    """Whether a sign means nothing here; a dot or a colon only where no address can go on after it."""
+    if sign in ".:":
+        return following in ("", " ") or (sign == "." and following.isdigit())
+    return not sign.isascii() or sign.isalnum() or sign in PLAIN
 
 
 def _lines(found: Difference, rows: int, folded: int) -> Iterator[str]:
     yield "### What changed between two audits"
     yield f"\n**{_bare(told.headline(found))}**"
     yield f"\nOld: {harmless(found.old.audit['title'])}. New: {harmless(found.new.audit['title'])}. Exit code {int(found.exit_code)}."
-    if found.changes and (found.gates or found.incomplete or found.altered):
+    if found.changes and told.counted(found) != told.headline(found):
         yield f"\n{_bare(told.counted(found))}"
     for warning in told.warnings(found):
         yield f"\n> {harmless(warning, 400)}"

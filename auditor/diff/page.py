@@ -14,21 +14,22 @@ from . import told
 from .changes import OLD, Change
 from .difference import Difference
 
-MARKS = 60
-"""Marks that one chart holds before it is split by network."""
+MARKS, ROWS = 60, 20
+"""Marks that one chart holds before it is split by network; overall numbers that the first table shows."""
 
 
 def page(found: Difference) -> str:
     """The page; it needs nothing beside itself and runs no code."""
     order = [OLD, *dict.fromkeys(change.who for change in found.estimated)]
     blocks = [_block(found, members, order) for members in _by_metric(found)]
+    overall = [change for change in found.estimated if change.row.class_name in (MACRO, IMAGE)]
     return whole_page(
         new_environment(), "diff.html",
         title=str(found.new.audit["title"]), old=str(found.old.audit["title"]), version=__version__,
         headline=told.headline(found), counted=told.counted(found) if found.changes or found.unchanged else "",
         warnings=list(told.warnings(found)), gates=[_gate(row) for row in found.gates],
         facts=found.facts, causes=found.causes, shared=figure(found.shared_images), classes=found.shared_classes,
-        overall=[_row(found, change) for change in found.estimated if change.row.class_name in (MACRO, IMAGE)],
+        overall=[_row(found, change) for change in overall[:ROWS]], left=max(len(overall) - ROWS, 0),
         blocks=blocks, numbers=[_number(number) for number in found.numbers], outcomes=found.outcomes,
         lost=told.missing(found), empty=found.empty,
     )  # fmt: skip

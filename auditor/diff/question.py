@@ -11,7 +11,8 @@ from .side import Side, Work
 
 ONLY_WORDS = ("says", "pitfall", "reference", "undefined", "assuming", "unit")
 """Fields of a metric that change how it is told and not what it is."""
-NAMED = 3
+NAMED, SHORT = 3, 12
+"""Images of a reason that are named, and letters of a digest that are shown."""
 
 
 class Fact(NamedTuple):
@@ -50,7 +51,8 @@ def _of_data(old: Evidence, new: Evidence) -> Iterator[Fact]:
     yield from _differ("data set", {"plugin": a["use"]}, {"plugin": b["use"]})
     yield from _differ("data set", a["options"], b["options"])
     yield from _differ("data set", {"classes": list(a["classes"])}, {"classes": list(b["classes"])})
-    yield from _differ("data set", {"samples, labels and boxes (digest)": a["digest"]}, {"samples, labels and boxes (digest)": b["digest"]})  # fmt: skip
+    what = "samples, labels and boxes (digest)"
+    yield from _differ("data set", {what: a["digest"][:SHORT]}, {what: b["digest"][:SHORT]})
     counts = [{name: side.accounting[name] for name in ("listed", "used")} for side in (old, new)]
     yield from _differ("images", counts[0], counts[1])
     training = [side.accounting.get("training_images") or {} for side in (old, new)]
@@ -68,7 +70,8 @@ def _of_models(old: Evidence, new: Evidence) -> Iterator[Fact]:
             there = f"there{same}"
             yield Fact("networks", name, "" if a is None else there, "" if b is None else there)
             continue
-        yield from _differ("networks", {f"{name}: weights (digest)": a["digest"]}, {f"{name}: weights (digest)": b["digest"]})
+        what = f"{name}: weights (digest)"
+        yield from _differ("networks", {what: a["digest"][:SHORT]}, {what: b["digest"][:SHORT]})
         for part in ("use", "options", "layers", "outputs", "preprocessing", "status"):
             yield from _differ("networks", {f"{name}: {part}": a[part]}, {f"{name}: {part}": b[part]})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..gated import line
-from ..wording import clean_label
+from ..wording import clean_label, visible
 from . import told
 from .difference import Difference
 
@@ -19,10 +19,10 @@ def text(found: Difference, rows: int = ROWS) -> str:
 
 def _lines(found: Difference, rows: int) -> Iterator[str]:
     yield told.headline(found)
-    if found.changes and (found.gates or found.incomplete or found.altered):
+    if found.changes and told.counted(found) != told.headline(found):
         yield told.counted(found)
     for row in found.gates:
-        yield clean_label(line(row), 400)
+        yield visible(line(row), keep="")
     yield from (f"note: {clean_label(warning, 400)}" for warning in told.warnings(found))
     yield from _part("The question", [f"{fact.topic}: {told.fact_line(fact)}" for fact in found.facts], rows)
     yield from _part("The cases", [cause.says for cause in found.causes], rows)

@@ -36,8 +36,9 @@ def headline(found: Difference) -> str:
         return "The comparison is incomplete."
     if found.empty:
         return f"Nothing changed: {found.unchanged:,} numbers rest on cases of which none moved."
-    passed = "All gates passed. " if found.gates else ""
-    return passed + (counted(found) if found.changes else "No number changed.")
+    if found.gates:
+        return "All blocking gates passed." if found.changes else "All blocking gates passed, and no number changed."
+    return counted(found) if found.changes else "No number changed."
 
 
 def counted(found: Difference) -> str:
