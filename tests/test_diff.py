@@ -379,3 +379,9 @@ def test_a_run_that_is_not_there_is_refused(old: Path, tmp_path: Path) -> None:
         difference(tmp_path, old)
     (tmp_path / "results.json").write_text("{}")
     assert main(["diff", str(old), str(tmp_path)]) == 2
+
+
+def test_results_that_lack_a_part_are_refused_by_its_name(old: Path, tmp_path: Path) -> None:
+    broken = edited(old, tmp_path / "broken", lambda results: results["audit"].pop("claims"))
+    with pytest.raises(AuditError, match=r"found no audit\.claims; allowed: the results\.json of a finished run, unchanged"):
+        difference(broken, old)

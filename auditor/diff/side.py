@@ -25,6 +25,12 @@ from ..statistics.rows import Values
 
 Work = tuple[str, str | None]
 """An analysis, and the attribution whose maps it reads."""
+SAID = {
+    "audit": ("title", "reference", "seed", "claims", "analyses", "attributions"),
+    "dataset": ("use", "options", "classes", "digest", "train"),
+    "accounting": ("listed", "used", "quarantined", "max_quarantine"),
+}
+"""What a results.json must say to be a side; every version has said it."""
 FACTS = ("patients", "labels", "boxes", "held_against", "training_patients")
 
 
@@ -112,6 +118,9 @@ def opened(folder: Path) -> Iterator[Side]:
     if not results.is_file():
         raise AuditError(f"{folder}: found no results.json; allowed: the folder of a finished run (auditor run AUDIT.yaml)")
     evidence = evidence_of(results)
+    lacking = [f"{part}.{name}" for part, names in SAID.items() for name in names if name not in getattr(evidence, part)]
+    if lacking:
+        raise AuditError(f"{results}: found no {lacking[0]}; allowed: the results.json of a finished run, unchanged")
     with _ledger(results.parent) as ledger:
         known = ledger if isinstance(ledger, str) else _cases(results, ledger)
         sure = isinstance(known, Cases)
