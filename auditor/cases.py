@@ -48,28 +48,43 @@ def columns(run: Path) -> Iterator[CaseColumn]:
 
 
 def _audited(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> Iterator[CaseColumn]:
-    broken = {model["id"] for model in results["models"] if model["status"] == "failed"}
-    units = [unit for unit in plan["units"] if unit["model"] not in broken]
-    twins, left_out = _twins(plan, results, ledger), _left_out(plan, results)
-    keys = {
-        unit["key"]: (unit["key"], concluded_key(unit["key"], twins.get((unit["model"], unit["analysis"])), left_out))
-        for unit in units
-    }
+    units, keys = audited_units(plan, results, ledger)
     yield from _columns(plan, plan["samples"], results["accounting"], units, keys, ledger, "audited")
 
 
 def _training(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> Iterator[CaseColumn]:
     told, accounting = plan["training_images"], results["accounting"]["training_images"]
-    audited = {(unit["model"], unit["analysis"]): unit["key"] for unit in plan["units"]}
+    units, keys = training_units(plan, results, ledger)
+    yield from _columns(plan, told["samples"], accounting, units, keys, ledger, "training")
+
+
+Keyed = tuple[list[dict[str, Any]], dict[str, tuple[str, str]]]
+"""Units of work as plan.json names them, and by the key of each what its values are kept under in the ledger."""
+
+
+def audited_units(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> Keyed:
+    """The units on the audited images, of models that did not fail."""
+    broken = {model["id"] for model in results["models"] if model["status"] == "failed"}
+    units = [unit for unit in plan["units"] if unit["model"] not in broken]
     twins, left_out = _twins(plan, results, ledger), _left_out(plan, results)
-    units = [{"attribution": None, **unit} for unit in told["units"] if (unit["model"], unit["analysis"]) in twins]
-    keys = {
+    return units, {
+        unit["key"]: (unit["key"], concluded_key(unit["key"], twins.get((unit["model"], unit["analysis"])), left_out))
+        for unit in units
+    }
+
+
+def training_units(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> Keyed:
+    """The units on the training images that came to an end; none where there are no training images."""
+    told, audited = plan.get("training_images"), {(unit["model"], unit["analysis"]): unit["key"] for unit in plan["units"]}
+    twins, left_out = _twins(plan, results, ledger), _left_out(plan, results)
+    listed = told["units"] if told else ()
+    units = [{"attribution": None, **unit} for unit in listed if (unit["model"], unit["analysis"]) in twins]
+    return units, {
         unit["key"]: (
             unit["key"], of_training(concluded_key(audited[unit["model"], unit["analysis"]], unit["key"], left_out)),
         )
         for unit in units
     }  # fmt: skip
-    yield from _columns(plan, told["samples"], accounting, units, keys, ledger, "training")
 
 
 def _twins(plan: dict[str, Any], results: dict[str, Any], ledger: Ledger) -> dict[tuple[str, str], str]:

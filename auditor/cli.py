@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
+from .diff.command import diff
 from .errors import AuditError, ConfigError, ExitCode
 from .share.command import share
 from .verification.command import sign, verify
@@ -65,6 +66,7 @@ def cli(debug: bool) -> None:
     auditor gate audit-run            do the gates of a finished run hold?
     auditor verify audit-run          do its numbers follow from the cases?
     auditor share audit-run           a copy to give away, with no patient in it
+    auditor diff old-run new-run      what changed between two runs?
     auditor train train.yaml          train the networks to audit, where there are none yet
     auditor mine mine.yaml            choose what to label next for the classes they miss
     """
@@ -415,6 +417,7 @@ def new(kind: str, name: str) -> None:
 
 cli.add_command(sign)
 cli.add_command(verify)
+cli.add_command(diff)
 
 
 def default_out(audit: Path) -> Path:

@@ -18,17 +18,20 @@ from .statistics.rows import MACRO, Cohort, Comparison, Values
 
 
 def contrasted(analysis: Analysis) -> list[Metric]:
-    """The metrics whose differences answer a question.
+    """The metrics of an analysis whose differences answer a question."""
+    return answering(analysis.metrics)
+
+
+def answering(metrics: Sequence[Metric]) -> list[Metric]:
+    """Those of an analysis' metrics whose differences answer a question.
 
     Not those that are the chance level of another or repeat one under a changed assumption: they are told beside it. Nor a
     specificity: it is set and not found.
     """
-    companions = {metric.chance for metric in analysis.metrics}
+    companions = {metric.chance for metric in metrics}
     never = ("none", "elsewhere", "others", "specificity")
     return [
-        metric
-        for metric in analysis.metrics
-        if metric.name not in companions and not metric.repeats and metric.statistic not in never
+        metric for metric in metrics if metric.name not in companions and not metric.repeats and metric.statistic not in never
     ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .errors import ExitCode, gravest
-from .evidence import Evidence
+from .evidence import Evidence, GateOutcome
 
 
 def exit_code(evidence: Evidence) -> ExitCode:
@@ -24,7 +26,12 @@ def of_measurements(evidence: Evidence) -> ExitCode:
 
 def of_gates(evidence: Evidence) -> ExitCode:
     """What the blocking gates say: one that failed, or one that these data cannot answer. Advisory gates say nothing here."""
-    blocking = {row.outcome for row in evidence.gates if row.tier == "blocking"}
+    return of_outcomes(evidence.gates)
+
+
+def of_outcomes(gates: Iterable[GateOutcome]) -> ExitCode:
+    """The same of outcomes that stand alone."""
+    blocking = {row.outcome for row in gates if row.tier == "blocking"}
     if "failed" in blocking:
         return ExitCode.GATE_FAILED
     return ExitCode.INCOMPLETE if blocking - {"passed"} else ExitCode.COMPLETE

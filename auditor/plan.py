@@ -474,7 +474,7 @@ def to_json(plan: Plan) -> str:
             for m in plan.models
         ],
         "attributions": [{"use": a.name, "options": options(a)} for a in plan.attributions],
-        "analyses": [{"use": a.name, "options": options(a)} for a in plan.analyses],
+        "analyses": [{"use": a.name, "options": options(a), "needs": sorted(a.needs)} for a in plan.analyses],
         "units": [{"key": u.key, "model": u.model, "analysis": u.name, "attribution": label(u.attribution)} for u in plan.units],
         "unmet": plan.unmet,
         "controls": plan.config.controls,

@@ -27,7 +27,7 @@ class Judged(NamedTuple):
 
 def judge_again(run: Path, audit: Path | None = None) -> Judged:
     """The outcomes of a run's own gates, or of those of `audit`; raises one ConfigError with every mistake in these."""
-    evidence = _evidence(run / "results.json")
+    evidence = evidence_of(run / "results.json")
     kept = evidence.audit.get("gates") or {"written": [], "afterwards": False}
     own = tuple(gates.Gate.model_validate(written) for written in kept["written"])
     wanted = _of_file(audit, evidence) if audit else own
@@ -60,7 +60,8 @@ def _of_file(audit: Path, evidence: Evidence) -> tuple[gates.Gate, ...]:
     return config.judged_gates
 
 
-def _evidence(results: Path) -> Evidence:
+def evidence_of(results: Path) -> Evidence:
+    """What a results.json says; raises AuditError where it cannot be read."""
     try:
         return Evidence.from_json(results.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:

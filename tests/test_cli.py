@@ -22,7 +22,7 @@ from auditor.cli import main
 HEAVY = ("torch", "torchvision", "captum", "monai", "scipy", "numba", "weasyprint", "pydicom", "matplotlib", "PIL")
 COMMANDS = [
     "run", "train", "mine", "validate", "plan", "report", "gate", "export", "share",
-    "plugins", "schema", "doctor", "new", "sign", "verify",
+    "plugins", "schema", "doctor", "new", "sign", "verify", "diff",
 ]  # fmt: skip
 Write = Callable[..., Path]
 

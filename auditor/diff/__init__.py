@@ -1,0 +1,1 @@
+"""What changed between two audits: the question, the cases, the numbers pair by pair, and what was concluded from them."""
