@@ -123,9 +123,9 @@ def render_html(
             body = Markup("")
             failures.append(Failure(section.name, error))
         if error or body.strip():
-            part = {"id": _anchor(section.name, parts), "title": section.title, "body": body, "error": error}
-            parts.append(part | {"front": section.order <= PAGE_ONE})
-    there = {part["id"] for part in parts}
+            place = {"id": _anchor(section.name, parts), "front": section.order <= PAGE_ONE}
+            parts.append({**place, "title": section.title, "body": body, "error": error})
+    there = {str(part["id"]) for part in parts}
     for part in parts:
         part["body"] = _without_dead_links(part["body"], there)
     page = whole_page(
