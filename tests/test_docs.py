@@ -130,7 +130,8 @@ def test_every_example_audit_can_be_read_and_its_plugins_know_its_options(path: 
     from auditor.problems import Problems
 
     copy = Path(shutil.copytree(path.parent, tmp_path / "example")) / path.name
-    trained = copy.parent / "train-run" / "network"
+    named = re.search(r"from: ([\w-]+)", copy.read_text())
+    trained = copy.parent / (named[1] if named else "train-run") / "network"
     trained.mkdir(parents=True)
     options = {"architecture": "resnet50"}
     known = {"strategy": {"name": "bce"}, "seed": 0, "classes": ["Hernia"], "counts": {}}
