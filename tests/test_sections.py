@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from auditor_plugins.sections import (
+    _alone,
     changes,
     concepts,
     controls,
@@ -417,8 +418,11 @@ def test_one_strategy_alone_is_not_said_to_be_contrasted(evidence: Evidence) -> 
     contrasted = text(strategies.Strategies, alone)
     assert "1 trained network was examined for what it predicts and where it looks; with one way of training (bce)" in opening
     (auroc,) = [row for row in own if (row.metric, row.class_name) == ("auroc", "(macro)")]
-    assert f"AUROC, mean over classes: {figure(auroc.value)}; chance 0.5." in opening
+    assert f"AUROC, mean over classes: {figure(auroc.value)}; chance level 0.5." in opening
     assert "No contrast between strategies could be made" not in opening
-    assert "The first overall numbers that have a better direction" not in text(summary.Summary, evidence)
+    recalibrated = {**evidence.metrics, "auroc": {**evidence.metrics["auroc"], "after": "temperature"}}
+    assert "AUROC, mean over classes:" not in text(summary.Summary, replace(alone, metrics=recalibrated))
+    assert _alone.overall_numbers(alone)
+    assert not _alone.overall_numbers(evidence)
     assert "There is one way of training, bce, so nothing is contrasted." in contrasted
     assert "ways of training are contrasted" not in contrasted

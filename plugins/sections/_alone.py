@@ -17,12 +17,14 @@ OVERALL = ("(macro)", "(image)")
 
 
 def overall_numbers(evidence: Evidence) -> list[str]:
-    """`AUROC, mean over classes: 0.81 (0.75 to 0.86), chance 0.5`, for numbers that have a better direction; none where
+    """`AUROC, mean over classes: 0.81 (95 % interval 0.75 to 0.86); chance level 0.5.`, for numbers that have a better direction; none where
     strategies are contrasted."""
     if len(strategies(evidence)) != 1:
         return []
     judged = {
-        name for name, metric in evidence.metrics.items() if metric.get("better") != "neither" and not metric.get("repeats")
+        name
+        for name, metric in evidence.metrics.items()
+        if metric.get("better") != "neither" and not (metric.get("repeats") or metric.get("after"))
     }
     networks = {str(model["id"]) for model in evidence.models}
     rows = [
@@ -37,7 +39,7 @@ def _sentence(evidence: Evidence, row: Summary, several: bool) -> str:
     name = f"{title(row.metric)} with {title(row.attribution)}" if row.attribution else title(row.metric)
     interval = "" if row.low is None or row.high is None else f" (95 % interval {figure(row.low)} to {figure(row.high)})"
     chance = str(evidence.metrics[row.metric].get("chance") or "")
-    level = f"; chance {chance}" if chance[:1].isdigit() else ""
+    level = f"; chance level {chance}" if chance[:1].isdigit() else ""
     who = f", {row.model}" if several else ""
     assert row.value is not None
     return f"{name}, {class_title(row.class_name).lower()}{who}: {figure(row.value)}{interval}{level}."
