@@ -47,6 +47,18 @@ def check(found: dict[str, Any]) -> None:
         assert abs(outside["value"]) < abs(inside["value"]) / 10
         assert rows["pixel_margin_asymmetry", "Infiltration", strategy, model]["high"] < 0
         assert rows["pixel_sensitivity_change", "Infiltration", strategy, model]["high"] < 0
-    contrast = {(r["metric"], r["class"]): r for r in found["comparisons"]}
-    assert contrast["pixel_sensitivity", "Infiltration"]["low"] > 0
-    assert contrast["pixel_crossing_foreground", "Infiltration"]["difference"] < 0
+    shifts = {
+        name: [
+            rows["pixel_margin_shift_foreground", "Infiltration", name, model]["value"]
+            for strategy, model in models
+            if strategy == name
+        ]
+        for name in ("bce", "asymmetric_focal")
+    }
+    assert max(shifts["bce"]) < min(shifts["asymmetric_focal"])
+    contrast = {r["metric"]: r for r in found["comparisons"] if r["class"] == "Infiltration"}
+    assert contrast["pixel_sensitivity"]["low"] > 0
+    assert contrast["dice_change"]["low"] > 0
+    assert contrast["pixel_precision"]["high"] < 0  # which is what it costs
+    (caution,) = [finding["text"] for finding in found["findings"] if finding["kind"] == "caution"]
+    assert f"the pixels inside Infiltration ({len(models)} of {len(models)} networks" in caution
