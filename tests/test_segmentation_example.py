@@ -30,7 +30,7 @@ def test_few_films_are_learnt_by_heart_and_an_asymmetric_loss_keeps_more_of_them
     shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "train.yaml"
     path.write_text(path.read_text().replace("seeds: [0]", f"seeds: {list(SEEDS)}"))
-    train(read(path), tmp_path / "runs")
+    train(read(path), tmp_path / "train-run")
     assert run(tmp_path / "audit.yaml", tmp_path / "out", device="cpu").exit_code == 0
     check(json.loads((tmp_path / "out" / "results.json").read_text()))
 
