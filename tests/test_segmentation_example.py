@@ -30,7 +30,7 @@ def test_few_films_are_learnt_by_heart_and_an_asymmetric_loss_keeps_more_of_them
     shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "train.yaml"
     path.write_text(path.read_text().replace("seeds: [0]", f"seeds: {list(SEEDS)}"))
-    train(read(path), tmp_path / "runs")
+    train(read(path), tmp_path / "train-run")
     assert run(tmp_path / "audit.yaml", tmp_path / "out", device="cpu").exit_code == 0
     check(json.loads((tmp_path / "out" / "results.json").read_text()))
 
@@ -47,6 +47,18 @@ def check(found: dict[str, Any]) -> None:
         assert abs(outside["value"]) < abs(inside["value"]) / 10
         assert rows["pixel_margin_asymmetry", "Infiltration", strategy, model]["high"] < 0
         assert rows["pixel_sensitivity_change", "Infiltration", strategy, model]["high"] < 0
-    contrast = {(r["metric"], r["class"]): r for r in found["comparisons"]}
-    assert contrast["pixel_sensitivity", "Infiltration"]["low"] > 0
-    assert contrast["pixel_crossing_foreground", "Infiltration"]["difference"] < 0
+    shifts = {
+        name: [
+            rows["pixel_margin_shift_foreground", "Infiltration", name, model]["value"]
+            for strategy, model in models
+            if strategy == name
+        ]
+        for name in ("bce", "asymmetric_focal")
+    }
+    assert max(shifts["bce"]) < min(shifts["asymmetric_focal"])
+    contrast = {r["metric"]: r for r in found["comparisons"] if r["class"] == "Infiltration"}
+    assert contrast["pixel_sensitivity"]["low"] > 0
+    assert contrast["dice_change"]["low"] > 0
+    assert contrast["pixel_precision"]["high"] < 0  # which is what it costs
+    (caution,) = [finding["text"] for finding in found["findings"] if finding["kind"] == "caution"]
+    assert f"the pixels inside Infiltration ({len(models)} of {len(models)} networks" in caution
