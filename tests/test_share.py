@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor import AuditError, ExitCode, OutputError
+from auditor import AuditError, ExitCode, MissingLibrary, OutputError
 from auditor.cli import main
 from auditor.evidence import Evidence
 from auditor.evidence import read as evidence_of
@@ -350,6 +350,19 @@ def test_a_place_that_cannot_be_written_is_said(a_run: Path, tmp_path: Path) -> 
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(OutputError, match="Permission denied"):
         share(a_run, tmp_path / "closed" / "share")
+
+
+def test_without_the_libraries_of_the_pdf_the_rest_is_written_and_it_is_said(
+    a_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def render(folder: Path, *_: object) -> Rendered:
+        (folder / "report.html").write_text("a page")
+        raise MissingLibrary("the PDF needs WeasyPrint")
+
+    monkeypatch.setattr(bundle, "render", render)
+    assert main(["share", str(a_run)]) == ExitCode.INCOMPLETE
+    assert "the PDF needs WeasyPrint" in capsys.readouterr().err
+    assert {"report.html", "SHA256SUMS"} <= files(a_run / "share").keys()
 
 
 # The command.

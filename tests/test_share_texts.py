@@ -157,3 +157,35 @@ def test_a_class_with_a_stroke_in_its_name_is_no_path() -> None:
         Texts({}, {"Pleural/Thickening"}).ours("left out: Pleural/Thickening, /data/x")
         == "left out: Pleural/Thickening, (path)"
     )
+
+
+@pytest.mark.parametrize(("patients", "said"), [("3", "Fewer than 5"), ("12", "12")])
+def test_the_alarm_that_patients_are_on_both_sides_stays(patients: str, said: str, evidence: Any) -> None:
+    from dataclasses import replace
+
+    from auditor.evidence import Finding
+    from auditor.share.judged import judged_again
+
+    rest = (
+        " of the 1,204 audited patients are among the training images that audit.yaml names: what was learnt by heart and what was "
+        "understood cannot be told apart on them."
+    )
+    findings = (Finding("alarm", f"{patients}{rest}"), Finding("alarm", f"{patients}{rest} Smith is one."))
+    found, unsaid = judged_again(replace(evidence, findings=findings), replace(evidence, findings=()))
+    assert [f.text for f in found.findings if "on them" in f.text] == [f"{said}{rest}"]
+    assert unsaid == 1
+
+
+def test_the_alarm_is_worded_as_the_audit_words_it() -> None:
+    import inspect
+
+    from auditor import training_split
+    from auditor.share.judged import SPLITS
+
+    source = "".join(inspect.getsource(training_split.TrainingSplit.findings).split())
+    for part in (
+        "auditedpatientsareamongthetrainingimagesthataudit.yaml",
+        "trainingimagescouldnotbeused,whichismorethanaudit.yamlallows.",
+    ):
+        assert part in source
+        assert part in SPLITS.pattern.replace(" ", "").replace("\\", "")

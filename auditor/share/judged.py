@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -16,12 +17,18 @@ from ..metric import Metric
 from ..origin import met_before
 from ..statistics.between_splits import NO_TRAINING
 from ..statistics.rows import BASELINE, Cohort
-from .cells import FEWEST, REASON
+from .cells import FEWEST, REASON, few
 
 MET = (
     f"Some of the audited patients (fewer than {FEWEST}: not shared how many) were in the training or validation images of these networks: "
     "what is measured on them is partly memory."
 )
+
+SPLITS = re.compile(
+    r"(?P<n>[\d,]+)(?P<rest> of the [\d,]+ audited patients are among the training images that audit\.yaml names: what was learnt by heart and "
+    r"what was understood cannot be told apart on them\.)|[\d,]+ of [\d,]+ training images could not be used, which is more than audit\.yaml allows\."
+)
+"""Alarms about the training images that rest on whole lists of names, which are not shared: they are taken over word for word."""
 
 
 def judged_again(original: Evidence, shared: Evidence) -> tuple[Evidence, int]:
@@ -29,8 +36,10 @@ def judged_again(original: Evidence, shared: Evidence) -> tuple[Evidence, int]:
 
     Sentences that name a number which is withheld are lost, and so are those of plugins.
     """
-    mine = findings(shared)
-    lost = Counter(finding.text for finding in original.findings) - Counter(finding.text for finding in findings(original))
+    mine = _about_training(original, shared) + findings(shared)
+    lost = Counter(finding.text for finding in original.findings) - Counter(
+        finding.text for finding in _about_training(original, original) + findings(original)
+    )
     without = Counter(finding.text for finding in findings(original)) - Counter(finding.text for finding in mine)
     written = tuple(Gate.model_validate(gate) for gate in original.audit["gates"]["written"])
     judged = replace(shared, findings=tuple(mine))
@@ -51,6 +60,20 @@ def findings(evidence: Evidence) -> list[Finding]:
     found += by_outcome.cautions(evidence.by_outcome)
     found = [Finding("alarm", f"The self-test failed: {what}.") for what in evidence.self_test.get("failed", ())] + found
     return _met(evidence) + found + by_heart.judge(of_networks)
+
+
+def _about_training(original: Evidence, shared: Evidence) -> list[Finding]:
+    """Alarms about the training images; how many patients are on both sides only where they are enough."""
+    failed = (shared.accounting.get("training_images") or {}).get("failed", {})
+    found = [
+        Finding("alarm", f"The model {model} could not be measured on the training images: {why}.")
+        for model, why in failed.items()
+    ]
+    for finding in original.findings:
+        if match := SPLITS.fullmatch(finding.text):
+            small = match["n"] is not None and few(int(match["n"].replace(",", ""))) and shared is not original
+            found.append(replace(finding, text=f"Fewer than {FEWEST}{match['rest']}" if small else finding.text))
+    return found
 
 
 def _met(evidence: Evidence) -> list[Finding]:
