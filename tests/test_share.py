@@ -10,13 +10,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from auditor import AuditError, ExitCode, OutputError
 from auditor.cli import main
+from auditor.evidence import Evidence
 from auditor.evidence import read as evidence_of
+from auditor.identity import digest
 from auditor.report import Rendered
 from auditor.run import run
 from auditor.share import bundle, private, pseudonyms
@@ -145,6 +148,40 @@ def test_numbers_that_rest_on_enough_patients_are_those_of_the_run(a_run: Path) 
     assert found.comparisons == private_evidence.comparisons
     assert [f.text for f in found.findings] == [f.text for f in private_evidence.findings]
     assert found.audit["shared"]["withheld"]["sentences"] == 0
+
+
+def test_every_field_of_the_evidence_is_decided_on_and_a_new_one_stays_at_home(a_run: Path) -> None:
+    whole, found = evidence_of(a_run), share(a_run).evidence
+    handled = {"audit", "dataset", "models", "accounting", "self_test", "metrics", "environment", "findings", "gates", "summaries",
+               "comparisons", "repeated", "gaps", "controls", "operating", "by_outcome", "curves", "histograms", "profiles", "detectors",
+               "overlaps", "pictures"}  # fmt: skip
+    assert {field.name for field in fields(Evidence)} == handled, "decide in auditor/share/redact.py what of it can leave"
+    assert whole.audit.keys() | {"shared"} == found.audit.keys()
+    assert whole.dataset.keys() == found.dataset.keys()
+    assert whole.accounting.keys() == found.accounting.keys()
+    assert [model.keys() for model in whole.models] == [model.keys() for model in found.models]
+    data = json.loads((a_run / "results.json").read_text())
+    for part in (data["audit"], data["dataset"], data["accounting"], data["models"][0]):
+        part["a_new_key"] = "Jane Doe"
+    (a_run / "results.json").write_text(json.dumps(data))
+    assert "a_new_key" not in share(a_run).evidence.to_json()
+
+
+def test_boxes_of_all_classes_are_not_counted_where_those_of_one_are_few(a_run: Path) -> None:
+    plan = json.loads((a_run / "plan.json").read_text())
+    boxes = plan["known"]["boxes"]
+    kept = [row for row in boxes if not row.endswith(" Mass")] + [row for row in boxes if row.endswith(" Mass")][:1]
+    plan["known"]["boxes"] = kept
+    text = json.dumps(plan)
+    (a_run / "plan.json").write_text(text)
+    for path in (a_run / "results.json", a_run / "private" / "made_with.json"):
+        data = json.loads(path.read_text())
+        holder = data.get("audit", data)
+        holder["plan"] = digest(text)
+        path.write_text(json.dumps(data))
+    counts = share(a_run).evidence.dataset["counts"]
+    assert {name: row["boxes"] for name, row in counts.items()} == {"Nodule": None, "Effusion": None, "Mass": None}
+    assert all(row["positive"] > 0 for row in counts.values())
 
 
 def test_pictures_are_shared_only_when_asked_for_and_anew(a_run: Path) -> None:

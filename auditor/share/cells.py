@@ -63,10 +63,9 @@ class Cells:
         return self.of_class.get((split, name, kind), frozenset())
 
     def boxes_are_few(self) -> bool:
-        """Whether some shared class has boxes of too few patients."""
-        return any(
-            few(len(who)) for (_, name, kind), who in self.of_class.items() if kind == "boxed" and name not in self.withheld
-        )
+        """Whether the boxes of some class must not be counted: of too few patients, or of a class that is withheld."""
+        boxed = {name: who for (_, name, kind), who in self.of_class.items() if kind == "boxed"}
+        return any(few(len(who)) or name in self.withheld for name, who in boxed.items())
 
 
 def count(run: Path, record: Record, evidence: Evidence) -> Cells:

@@ -10,6 +10,7 @@ from typing import Any
 from .. import sanity
 from ..evidence import Evidence, Picture
 from ..profiles import Histogram
+from ..statistics.by_outcome import OutcomeRow
 from . import shapes
 from .cells import FEWEST, REASON, Cells, few
 from .judged import judged_again
@@ -19,6 +20,13 @@ from .record import Record
 from .said import Said
 from .texts import OF_A_PLUGIN, Texts, code
 
+AUDIT = ("title", "plan", "reference", "seed", "batch", "device", "controls", "attributions", "analyses", "claims", "limited", "report",
+         "chosen_by", "plugins", "tool", "gates")  # fmt: skip
+DATASET = ("use", "options", "classes", "counts", "images", "patients", "digest", "boxed_images", "train", "notes")
+MODEL = ("id", "strategy", "seed", "family", "use", "options", "layers", "outputs", "unused", "digest", "head", "preprocessing", "inside",
+         "status", "error", "training")  # fmt: skip
+ACCOUNTING = ("listed", "used", "quarantined", "max_quarantine", "boxes", "training_images")
+"""The keys that are shared. Whoever adds one to the evidence decides here whether it can leave; until then it does not."""
 LARGEST = 224
 """Pixels along the longer side of a shared picture."""
 
@@ -34,15 +42,16 @@ class Redaction:
     def evidence(self, evidence: Evidence, histograms: Sequence[Histogram], pictures: bool) -> Evidence:
         """The evidence of the bundle, with these histograms; `audit` says under `shared` what was left out."""
         numbers = Numbers(evidence, self._cells)
-        shared = replace(
-            evidence,
+        self._declared = {REASON, *(str(metric["undefined"]) for metric in evidence.metrics.values())}
+        shared = Evidence(
+            metrics=evidence.metrics, findings=(), environment=evidence.environment,
             audit=self._audit(evidence.audit, pictures), dataset=self._dataset(evidence.dataset),
             models=tuple(self._model(model) for model in evidence.models),
             accounting=self._accounting(evidence.accounting), self_test=self._self_test(evidence.self_test),
             summaries=tuple(self._worded(row) for row in numbers.summaries()),
             comparisons=tuple(self._worded(row) for row in numbers.comparisons()),
             repeated=tuple(self._worded(row) for row in numbers.repeated()),
-            gaps=tuple(replace(gap, reason=self._reason(gap.analysis, gap.reason)) for gap in shapes.gaps(evidence, self._cells)),
+            gaps=tuple(replace(gap, reason=self._texts.reason(gap.reason)) for gap in shapes.gaps(evidence, self._cells)),
             controls=tuple(self._control(row) for row in evidence.controls),
             operating=shapes.operating(evidence, self._cells),
             by_outcome=tuple(self._worded(row) for row in shapes.by_outcome(evidence, self._cells)),
@@ -71,17 +80,11 @@ class Redaction:
         }  # fmt: skip
 
     def _worded(self, row: Any) -> Any:
-        """A row whose reason and note are in our words."""
-        analysis = getattr(row, "analysis", "alignment")
+        """A row whose reason and note are ours, cleaned; a plugin's where it declared them, or where any analysis has them."""
+        ours = ("analyses", getattr(row, "analysis", "outcomes")) in self._built_in or isinstance(row, OutcomeRow)
         told = {name: getattr(row, name) for name in ("missing", "note") if getattr(row, name) is not None}
-        return replace(row, **{name: self._reason(analysis, text) for name, text in told.items()}) if told else row
-
-    def _reason(self, analysis: str, text: str) -> str:
-        """A sentence about an analysis: ours cleaned, a plugin's only where it is one of the general ones."""
-        if analysis in ("(pictures)", "outcomes") or ("analyses", analysis) in self._built_in:
-            return self._texts.reason(text)
-        general = text.startswith(("failed", "not estimable", "fewer than", "the model gives scores only", f"{analysis} needs"))
-        return self._texts.reason(text) if general else OF_A_PLUGIN
+        clean = self._texts.reason if ours else lambda text: self._texts.of_a_stranger(text, self._declared)
+        return replace(row, **{name: clean(text) for name, text in told.items()}) if told else row
 
     def _audit(self, audit: Mapping[str, Any], pictures: bool) -> dict[str, Any]:
         uses = {
@@ -89,11 +92,11 @@ class Redaction:
             for kind in ("attributions", "analyses")
         }
         own = {
-            "title": self._texts.ours(str(audit["title"])), "plan": self._pseudonyms.digest(str(audit["plan"])),
-            "report": {**audit["report"], "images": pictures},
+            "title": self._texts.title(str(audit["title"])), "plan": self._pseudonyms.digest(str(audit["plan"])),
+            "report": {"formats": audit["report"]["formats"], "images": pictures},
             "plugins": [part["name"] if part["kind"] == "distribution" else "(file)" for part in self._record.made_with["plugins"]],
         }  # fmt: skip
-        return {**audit, **uses, **own}
+        return {**_only(audit, AUDIT), **uses, **own}
 
     def _dataset(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
         use, train = str(dataset["use"]), dataset.get("train")
@@ -105,7 +108,7 @@ class Redaction:
             if not few(n) and name not in self._cells.withheld
         }
         return {
-            **dataset, "options": self._said.options("datasets", use, dataset["options"]), "counts": counts,
+            **_only(dataset, DATASET), "options": self._said.options("datasets", use, dataset["options"]), "counts": counts,
             "digest": self._pseudonyms.digest(str(dataset["digest"])),
             "train": train and {"images": train["images"], "positives": positives},
             "notes": [self._texts.note(note) for note in dataset["notes"]] if ours else [OF_A_PLUGIN] * bool(dataset["notes"]),
@@ -119,11 +122,10 @@ class Redaction:
     def _model(self, model: Mapping[str, Any]) -> dict[str, Any]:
         own: dict[str, Any] = {"options": self._said.options("models", str(model["use"]), model["options"])}
         if model.get("error"):
-            reason, separator, rest = str(model["error"]).partition(": no usable answer")
-            own["error"] = f"{code(reason)}{separator}{rest}" if separator else self._texts.reason(str(model["error"]))
+            own["error"] = self._texts.reason(str(model["error"]))
         if model.get("training"):
             own["training"] = self._training(model["training"])
-        return {**model, **own}
+        return {**_only(model, MODEL), **own}
 
     def _training(self, training: Mapping[str, Any]) -> dict[str, Any]:
         """How a network was trained: numbers and choices, without the digest of the names of its images."""
@@ -152,7 +154,11 @@ class Redaction:
             }
             for row in boxes["quarantined"]
         ]
-        told = {**accounting, "quarantined": self._quarantined(accounting), "boxes": {**boxes, "quarantined": lost}}
+        told = {
+            **_only(accounting, ACCOUNTING),
+            "quarantined": self._quarantined(accounting),
+            "boxes": {**boxes, "quarantined": lost},
+        }
         if second := accounting.get("training_images"):
             told["training_images"] = {
                 **second, "quarantined": self._quarantined(second),
@@ -177,7 +183,7 @@ class Redaction:
         """What a check of a method found; where it saw too few images, only that."""
         if few(row.n):
             return replace(row, outcome="not estimable", says=f"{REASON}.", numbers={}, n=0)
-        return replace(row, says=self._texts.note(self._texts.reason(row.says.removesuffix("."))) + ".")
+        return replace(row, says=self._texts.reason(row.says.removesuffix(".")) + ".")
 
     def _self_test(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {**record, "failed": [self._texts.reason(what) for what in record["failed"]]} if record else {}
@@ -195,6 +201,10 @@ class Redaction:
         image = Image.fromarray(np.ascontiguousarray(picture.pixels, np.uint8))
         image.thumbnail((LARGEST, LARGEST))
         return replace(picture, case=name, pixels=np.asarray(image, np.uint8))
+
+
+def _only(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {name: values[name] for name in keys if name in values}
 
 
 def _gone(before: Any, after: Any) -> int:

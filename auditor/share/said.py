@@ -69,7 +69,7 @@ class Said:
 
     def _top(self, key: str, value: Any) -> Any:
         if key == "title":
-            return self._texts.ours(str(value))
+            return self._texts.title(str(value))
         if key == "plugins":
             return ["(file)" if str(name).endswith(".py") else name for name in value or ()]
         if key == "training_images":

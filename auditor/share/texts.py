@@ -18,16 +18,23 @@ OF_A_PLUGIN = "the reason is in a plugin's own words, which are not shared"
 STRANGE = "an exception of a plugin"
 _FAILED = re.compile(
     r"(?P<lead>(?:failed(?: on the training images)?|the training images could not be measured|"
-    r"there is no untrained network of it): )?(?P<type>[A-Za-z_]\w*): .*",
+    r"the network cannot be drawn again): )?(?P<type>(?!failed\b)[A-Za-z_]\w*): .*",
     re.DOTALL,
 )
+_NO_ANSWER = re.compile(r"(?P<lead>failed: )?(?P<code>[\w:-]+)(?P<rest>: no usable answer for \d+ of \d+ images)")
 _RAISED = re.compile(r"(?P<said>.*) \((?P<type>[A-Za-z_]\w*): .*\)", re.DOTALL)
 _PATH = re.compile(r"\S*(?:/|\\)[^\s'\"]+|~\S+")
 _FILE = re.compile(
     r"[^\s'\"/]+\.(?:png|jpe?g|tiff?|dcm|csv|tsv|xml|py|pth?|ckpt|safetensors|np[yz]|ya?ml|json|gz|zip|txt|db|html|pdf)\b", re.I
 )
 _QUOTED = re.compile(r"(?<!\w)['\"]([^'\"\n]{1,200})['\"](?!\w)")
-_COUNTED = re.compile(r"(?<![\w.,])[1-4](?= (?:labels?|boxes|box|images?|patients?)\b)")
+_COUNTED = re.compile(r"(?<![\w.,])[1-4](?= (?:of [\d,]+ )?(?:labels?|boxes|box|images?|patients?|cases?)\b)")
+_GENERAL = re.compile(
+    r"not estimable(?: in any class| \((?:0 positives|0 negatives|n = \d+|no finite value or interval)\))?|"
+    r"fewer than \d+ (?:(?:positive or negative|positive|negative) )?patients: (?P<who>.*)|"
+    r"[\d,]+ of [\d,]+ (?:cases|classes|resamples) (?:left out|dropped): (?P<what>.*)"
+)
+_ENDS = ("interval not reliable", "no value in every network", "a class had no positives or no negatives", "not shared")
 _TOKEN = re.compile(r"[\w.\-]+")
 _OURS = frozenset({"audit.yaml", "results.json", "model.json", "report.html", "plan.json"})
 _CODE = re.compile(
@@ -44,6 +51,7 @@ class Texts:
     def __init__(self, names: Mapping[str, str], known: Collection[str]) -> None:
         self._names = {name: stand_in for name, stand_in in {**_places(), **names}.items() if len(name) >= SHORTEST}
         self._known = frozenset(known)
+        self._parts = {part for name in known for part in name.split()}
         self._spelt = [name for name in self._names if not _TOKEN.fullmatch(name)]
 
     def ours(self, text: str) -> str:
@@ -52,14 +60,18 @@ class Texts:
         >>> Texts({"film-17": "a1"}, ()).ours("film-17 in /data/x.png is like no film-18")
         'a1 in (path) is like no film-18'
         """
+        text = _QUOTED.sub(lambda found: found[0] if found[1] in self._known else "(text)", self.title(text))
+        text = _PATH.sub(lambda found: found[0] if found[0].strip(",;:.()") in self._parts else "(path)", text)
+        return _FILE.sub(lambda found: found[0] if found[0] in _OURS else "(file)", text)
+
+    def title(self, text: str) -> str:
+        """A title, which is shared on purpose, without the names that must not be said."""
         for name in self._spelt:
             text = text.replace(name, self._names[name])
-        text = _QUOTED.sub(lambda found: found[0] if found[1] in self._known else "(text)", text)
-        text = _FILE.sub(lambda found: found[0] if found[0] in _OURS else "(file)", _PATH.sub("(path)", text))
         return _TOKEN.sub(lambda found: self._word(found[0]), text)
 
     def note(self, text: str) -> str:
-        """What a data set of ours says of itself; a count of so few that they are somebody is not said.
+        """A sentence of ours without a count of so few that they are somebody.
 
         >>> Texts({}, ()).note("3 labels 'Smith' are not among the classes")
         'fewer than 5 labels (text) are not among the classes'
@@ -72,11 +84,28 @@ class Texts:
         >>> Texts({}, ()).reason("failed: ValueError: Smith is not a number")
         'failed: ValueError (its message is not shared)'
         """
+        if found := _NO_ANSWER.fullmatch(text):
+            return f"{found['lead'] or ''}{code(found['code'])}{found['rest']}"
         if found := _FAILED.fullmatch(text):
             return f"{found['lead'] or ''}{exception(found['type'])} ({UNSAID})"
         if found := _RAISED.fullmatch(text):
-            return f"{self.ours(found['said'])} ({exception(found['type'])}; {UNSAID})"
-        return self.ours(text)
+            return f"{self.note(found['said'])} ({exception(found['type'])}; {UNSAID})"
+        return self.note(text)
+
+    def of_a_stranger(self, text: str, declared: Collection[str]) -> str:
+        """What stands in the place of a number of a plugin's analysis: what auditor says of any analysis, or what the plugin declares.
+
+        >>> Texts({}, {"Mass"}).of_a_stranger("fewer than 20 patients: Mass", ()), Texts({}, ()).of_a_stranger("Smith moved", ())
+        ('fewer than 20 patients: Mass', "the reason is in a plugin's own words, which are not shared")
+        """
+        if text in declared or text.startswith("failed") or all(self._is_general(part) for part in text.split("; ")):
+            return self.reason(text)
+        return OF_A_PLUGIN
+
+    def _is_general(self, text: str) -> bool:
+        found = _GENERAL.fullmatch(text)
+        ends = re.split(r", |: ", found["who"] or found["what"] or "") if found else ["nothing"]
+        return all(end in _ENDS or end in self._known or not end for end in ends)
 
     def may_be_said(self, word: str) -> bool:
         """Whether this is a name that is shared on purpose: of a class, a network, a metric."""
