@@ -31,9 +31,7 @@ def answering(metrics: Sequence[Metric]) -> list[Metric]:
     companions = {metric.chance for metric in metrics}
     never = ("none", "elsewhere", "others", "specificity")
     return [
-        metric
-        for metric in metrics
-        if metric.name not in companions and not metric.repeats and metric.statistic not in never
+        metric for metric in metrics if metric.name not in companions and not metric.repeats and metric.statistic not in never
     ]
 
 

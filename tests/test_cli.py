@@ -20,7 +20,21 @@ from auditor.catalogue import show_default
 from auditor.cli import main
 
 HEAVY = ("torch", "torchvision", "captum", "monai", "scipy", "numba", "weasyprint", "pydicom", "matplotlib", "PIL")
-COMMANDS = ["run", "train", "mine", "validate", "plan", "report", "gate", "export", "plugins", "schema", "doctor", "new", "diff"]
+COMMANDS = [
+    "run",
+    "train",
+    "mine",
+    "validate",
+    "plan",
+    "report",
+    "gate",
+    "export",
+    "plugins",
+    "schema",
+    "doctor",
+    "new",
+    "diff",
+]
 Write = Callable[..., Path]
 
 
