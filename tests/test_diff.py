@@ -141,8 +141,9 @@ def test_other_labels_are_counted_and_these_cases_are_not_paired(old: Path, tabl
     moved = tables.with_scores(("focal", 0), tables.scores["focal", 0] + drawn(4).scores["bce", 0])
     found = difference(old, audited(tmp_path, replace(moved, labels=labels)))
     assert [(cause.reason, len(cause.ids)) for cause in found.causes] == [("labelled otherwise for Mass", 5)]
-    cases = {change.row.class_name: change.row.n_cases for change in found.changes if change.row.metric == "auroc"}
-    assert cases == {"Mass": 115, "Nodule": 120, MACRO: 235}
+    for metric in ("auroc", "probability"):  # what is ranked by the labels, and a mean that does not need them
+        cases = {change.row.class_name: change.row.n_cases for change in found.changes if change.row.metric == metric}
+        assert cases == {"Mass": 115, "Nodule": 120, MACRO: 235}
 
 
 def test_patients_grouped_otherwise_are_told(old: Path, tables: Tables, tmp_path: Path) -> None:
@@ -168,17 +169,29 @@ def test_of_other_class_lists_the_shared_classes_are_paired_by_name(old: Path, t
     assert {number.class_name for number in found.numbers} == {"Any"}  # of one audit only, so not paired
 
 
-def test_other_options_of_an_analysis_leave_its_changes_without_a_claim(tables: Tables, tmp_path: Path) -> None:
+def test_a_number_that_other_options_define_otherwise_is_not_paired(tables: Tables, tmp_path: Path) -> None:
     sides = [
         audited(tmp_path / name, tables, analyses=f"[performance, {{use: outcomes, specificity: {specificity}}}]")
         for name, specificity in (("old", 0.9), ("new", 0.8))
     ]
     found = difference(*sides, gates(tmp_path, "metric: sensitivity, claim: not_shown_worse"))
     assert ("analyses", "outcomes: specificity", "0.9", "0.8") in found.facts
-    told = {change.row.verdict for change in found.changes if change.row.analysis == "outcomes"}
-    assert told <= {None}
-    assert {row.outcome for row in found.gates} <= {"inconclusive", "not evaluated"}
+    assert not [change for change in found.changes if change.row.metric == "sensitivity"]
+    assert {number.class_name for number in found.numbers if number.metric == "sensitivity"} == {"Mass", "Nodule", MACRO}
+    assert {row.outcome for row in found.gates} == {"not evaluated"}
     assert found.exit_code == ExitCode.INCOMPLETE
+
+
+def test_what_was_measured_with_other_options_is_told_without_a_claim(old: Path, worse: Path, tmp_path: Path) -> None:
+    def edit(results: dict[str, Any]) -> None:
+        results["audit"]["analyses"][0]["options"] = {"folds": 3}
+
+    found = difference(edited(old, tmp_path / "edited", edit), worse, gates(tmp_path, "metric: auroc, claim: not_shown_worse"))
+    assert {change.row.verdict for change in found.estimated} == {None}
+    assert {str(change.row.note).split("; ")[-1] for change in found.changes} == {
+        "performance was measured with other options: no claim"
+    }
+    assert [row.outcome for row in found.gates] == ["passed", "inconclusive"]
 
 
 def test_networks_of_one_side_are_told_with_the_weights_that_they_share(old: Path, tables: Tables, tmp_path: Path) -> None:

@@ -159,6 +159,8 @@ class _Pairing:
                     self.found.level.add((metric.name, *work, about.models[0], name))
                     self.found.still.add((metric.name, *work, about.models[0], name))
                 continue
+            if told["difference"] is not None and abs(told["difference"]) <= RESOLUTION:
+                told["difference"] = 0.0
             if reason:
                 told["note"], effect = "; ".join(filter(None, (told["note"], reason))), None
             yield (

@@ -105,7 +105,7 @@ def match(old: Cases, new: Cases, evidence: Evidence) -> Matched:
     cohort = Cohort(
         tuple(classes),
         new.patients[numbers[1]],
-        np.where(labels[0] == labels[1], labels[1], -1).astype(np.int8),
+        labels[1],
         groups=frequency_groups(tuple(classes), _train(evidence)),
         boxed=boxed,
         training_patients=new.training_patients[_numbers(new.training_samples, training)],
