@@ -127,7 +127,7 @@ def render_html(
             parts.append({**place, "title": section.title, "body": body, "error": error})
     there = {str(part["id"]) for part in parts}
     for part in parts:
-        part["body"] = _without_dead_links(part["body"], there)
+        part["body"] = _without_dead_links(str(part["body"]), there)
     page = whole_page(
         environment,
         "report.html",
@@ -273,7 +273,7 @@ def _anchor(name: str, parts: Sequence[dict[str, Any]]) -> str:
     return plain if plain not in taken else f"{plain}-{len(parts) + 1}"
 
 
-def _without_dead_links(body: Markup, there: Set[str]) -> Markup:
+def _without_dead_links(body: str, there: Set[str]) -> Markup:
     """A checked body in which a link to a section that was left out is plain words."""
     return Markup(_TO_A_PART.sub(lambda link: link[0] if link[1] in there else link[2], body))
 

@@ -60,7 +60,7 @@ class Summary(Section):
         }
 
 
-CLAIMS = {True: "Declared beforehand as the question", False: "Exploratory"}
+CLAIMS = {True: "Declared beforehand", False: "Exploratory"}
 USES = (("Intended use", "system.intended_use"), ("Users", "system.users"), ("Out of scope", "system.out_of_scope"))
 
 
