@@ -14,6 +14,7 @@ from . import yaml_marks
 from .claims import Claims
 from .errors import nearest
 from .gates import Gate
+from .groups import Grouping
 from .problems import ENOUGH, Places, Problems, from_pydantic, show
 from .trained import Trained, expand
 
@@ -110,6 +111,7 @@ class AuditConfig(Written):
     analyses: Annotated[tuple[Use, ...], Field(min_length=1)] = ANALYSES
     claims: Claims = Claims()
     gates: tuple[Gate, ...] = ()
+    subgroups: tuple[Grouping, ...] = ()
     report: Report = Report()
     plugins: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -172,7 +174,13 @@ def draft(path: Path | str) -> Draft:
     problems = Problems()
     data, places = mapping(path, AuditConfig, problems)
     cards = expand(data, places, problems)
-    inner: dict[str, type[BaseModel]] = {"claims": Claims, "gates": Gate, "report": Report, "training_images": TrainingImages}
+    inner: dict[str, type[BaseModel]] = {
+        "claims": Claims,
+        "gates": Gate,
+        "report": Report,
+        "training_images": TrainingImages,
+        "subgroups": Grouping,
+    }
     config = shaped(AuditConfig, inner, data, places, problems)
     if config is not None:
         config._trained = tuple(cards)
