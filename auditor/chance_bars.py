@@ -57,7 +57,7 @@ def chance_bars(rows: Sequence[Counted], order: Sequence[str], *, title: str, ax
     bottom = height - FOOT + 4
     for tick in ticks:
         line(chart, x(tick), 2, x(tick), bottom, stroke=RULE, width=1, css="grid")
-        text(chart, x(tick), bottom + 14, figure(tick), anchor="middle", fill=MUTED, css="muted")
+        text(chart, x(tick), bottom + 14, f"{tick:g}", anchor="middle", fill=MUTED, css="muted")
     text(chart, LABELS, bottom + 31, axis, limit=78, fill=MUTED, css="muted")
     for number, row in enumerate(rows):
         _bar(chart, row, number * STEP + STEP / 2 + 2, x, order.index(row.series) if row.series in order else 0)

@@ -136,7 +136,8 @@ def gather(plan: Plan, ledger: Ledger, store: PixelStore, self_test: Mapping[str
         contrasted, gaps, told_once, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
     )
     split = subgroups.decide(plan, by_group)
-    findings = sanity.findings(controls, plan.config.controls) + findings + subgroups.findings(split)
+    split_later = ledger.declared(subgroups.scope(plan.data_key)) not in (None, subgroups.text(plan))
+    findings = sanity.findings(controls, plan.config.controls) + findings + subgroups.findings(split, split_later)
     findings += by_outcome.cautions(told_apart.rows)
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]

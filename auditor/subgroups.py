@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -180,24 +181,39 @@ def told(plan: Plan, used: Used) -> list[dict[str, Any]]:
     return found
 
 
-def findings(rows: Sequence[SubgroupRow]) -> list[Finding]:
-    """A sentence for every declared claim: what differs by group comes first, then what could not be told apart."""
+def scope(data_key: str) -> str:
+    """What the ledger keeps the subgroups under with which these data were first measured."""
+    return f"subgroups {data_key}"
+
+
+def text(plan: Plan) -> str:
+    """The same text for the same subgroups, in whatever order they are written."""
+    return json.dumps(sorted(grouping.model_dump_json() for grouping in plan.config.subgroups))
+
+
+def findings(rows: Sequence[SubgroupRow], afterwards: bool) -> list[Finding]:
+    """A sentence for every declared claim: what differs by group comes first, then what could not be told apart.
+
+    `afterwards`: the subgroups were written or changed after the data had been measured, which every sentence then says.
+    """
     claimed = [row for row in rows if row.claim == "primary"]
     differ = [row for row in claimed if (row.verdict or "").startswith("different")]
     rest = [row for row in claimed if row not in differ]
     return [
-        *(Finding("result", _sentence(row), row.metric, row.strategy, row.class_name) for row in differ),
-        *(Finding("note", _sentence(row), row.metric, row.strategy, row.class_name) for row in rest),
+        *(Finding("result", _sentence(row, afterwards), row.metric, row.strategy, row.class_name) for row in differ),
+        *(Finding("note", _sentence(row, afterwards), row.metric, row.strategy, row.class_name) for row in rest),
     ]
 
 
-def _sentence(row: SubgroupRow) -> str:
+def _sentence(row: SubgroupRow, afterwards: bool) -> str:
     assert row.value is not None and row.low is not None and row.high is not None
     what = f"{spoken(row.metric)}{f' with {spoken(row.attribution)}' if row.attribution else ''}, mean over the classes"
+    least = 0.0001
+    p = f"p < {least}" if (row.p_adjusted or 0) < least else f"p = {rounded(row.p_adjusted or 0)}"
     sides = f"{row.by} {row.group} and {row.against}"
     numbers = (
         f"{_signed(row.value)} (95 % interval {_signed(row.low)} to {_signed(row.high)}; {row.n_cases:,} cases of {row.n_patients:,} "
-        f"patients; declared beforehand, p = {rounded(row.p_adjusted or 0)} adjusted by Holm)"
+        f"patients; {'declared after the data had been measured' if afterwards else 'declared beforehand'}, {p} adjusted by Holm)"
     )
     if row.reference is not None:
         head = {

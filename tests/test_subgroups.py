@@ -211,6 +211,7 @@ def test_page_one_tells_the_declared_claim_and_the_section_the_numbers(audited: 
     said = [row for row in found["findings"] if "By sex" in row["text"]]
     assert [row["kind"] for row in said] == ["result", "note"]
     assert said[0]["text"].startswith("By sex: F and M differ in AUROC, mean over the classes under plain: +0.")
+    assert "declared beforehand, p < 0.0001 adjusted by Holm" in said[0]["text"]
     page = (audited / "report.html").read_text()
     assert "Who it holds for" in page
     assert "60 and above" in page
@@ -232,6 +233,16 @@ def test_no_age_is_in_the_results_only_bands(audited: Path) -> None:
     assert {row["group"] for row in rows_of(audited, by="age")} == {"below 40", "40 to below 60", "60 and above"}
     assert set(said["audit"]["subgroups"][1]) == {"by", "bands", "groups", "unknown", "metrics", "primary"}
     assert "metadata" not in json.dumps(said)
+
+
+def test_subgroups_that_were_written_afterwards_are_said_to_be(audited: Path) -> None:
+    """The same run folder, with another declaration; nothing is measured again."""
+    path = audited.parent / "audit.yaml"
+    path.write_text(path.read_text().replace("bands: [40, 60]}", "bands: [40, 60], primary: [auroc]}"))
+    run(path, audited, device="cpu")
+    said = [row["text"] for row in json.loads((audited / "results.json").read_text())["findings"] if "By age" in row["text"]]
+    assert said
+    assert all("declared after the data had been measured" in text for text in said)
 
 
 @pytest.mark.parametrize(

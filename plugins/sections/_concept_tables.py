@@ -55,7 +55,8 @@ def lift_chart(evidence: Evidence, analysis: str) -> dict[str, Any] | None:
 def count_charts(evidence: Evidence, analysis: str) -> list[dict[str, Any]]:
     """Each count as a bar per network beside both chance levels, over the classes; none where nothing was counted."""
     order, names, charts = strategies(evidence), model_titles(evidence), []
-    for kind, heading in COUNTS.items():
+    for kind in COUNTS:
+        heading = title(f"{kind}_concepts")
         found = {
             number: {row.model: row for row in evidence.select(f"{kind}_{number}", analysis, "(macro)")}
             for number in ("concepts", "chance", "others")
@@ -71,13 +72,13 @@ def count_charts(evidence: Evidence, analysis: str) -> list[dict[str, Any]]:
         if any(row.value is not None for row in rows):
             charts.append(
                 {
-                    "title": f"{heading}: beside chance",
+                    "title": f"{heading} beside chance",
                     "caption": "Mean over the classes; a bar that ends at a mark holds no more than such boxes collect by chance. The table "
                     "below gives the numbers.",
                     "series": chance_key(),
                     "chance": False,
                     "drawing": chance_bars(
-                        rows, order, title=f"{heading}: beside chance", axis="Count per case, mean over the classes"
+                        rows, order, title=f"{heading} beside chance", axis="Count per case, mean over the classes"
                     ),
                 }
             )

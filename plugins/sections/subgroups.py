@@ -11,6 +11,8 @@ from auditor.drawing import Interval, figure, forest, key, signed
 from ._reading import class_title, ordered_classes, strategies, title
 
 MACRO = "(macro)"
+LEAST_P = 0.0001
+"""Smaller p-values say no more than that."""
 
 
 class Subgroups(Section):
@@ -96,10 +98,10 @@ def _chart(evidence: Evidence, rows: Sequence[Any], order: Sequence[str], headin
     if all(row.value is None for _, row in shown):
         return None
     against = rows[0].against
-    axis = f"{groups[0]} minus {against}" if len(groups) == 1 else f"The group minus {against}, over the classes"
+    axis = f"{groups[0]} minus {against}" if len(groups) == 1 else f"each group minus {against}, over the classes"
     return {
         "title": heading,
-        "caption": f"Each mark is {axis[:1].lower() + axis[1:]} under one strategy; the line is its 95 % interval over patients.",
+        "caption": f"Each mark is {axis} under one strategy; the line is its 95 % interval over patients.",
         "series": _marks(evidence, order),
         "chance": False,
         "drawing": forest(
@@ -135,7 +137,8 @@ def _table(evidence: Evidence, rows: Sequence[Any], order: Sequence[str]) -> dic
 
 def _verdict(row: Any) -> str:
     """`different*` with its adjusted p; the star marks what was declared."""
-    return f"{row.verdict}{'*' if row.claim == 'primary' else ''} (p {figure(row.p_adjusted)})"
+    p = f"p {figure(row.p_adjusted)}" if row.p_adjusted >= LEAST_P else f"p < {LEAST_P:g}"
+    return f"{row.verdict}{'*' if row.claim == 'primary' else ''} ({p})"
 
 
 def _cell(row: Any, words: Any) -> dict[str, Any]:
