@@ -15,6 +15,7 @@ from .card import Card
 from .claims import Claims
 from .errors import nearest
 from .gates import Gate
+from .groups import Grouping
 from .problems import ENOUGH, Places, Problems, from_pydantic, show
 from .trained import Trained, expand
 
@@ -123,6 +124,8 @@ class AuditConfig(Written):
     """Which differences are the question, and how large one may be and still not matter; said before measuring."""
     gates: tuple[Gate, ...] = ()
     """What must hold for exit code 0."""
+    subgroups: tuple[Grouping, ...] = ()
+    """By which attributes of an image (sex, age, view ...) the numbers are told apart."""
     report: Report = Report()
     """What the report is made of."""
     card: Card = Card()
@@ -193,7 +196,13 @@ def draft(path: Path | str) -> Draft:
     problems = Problems()
     data, places = mapping(path, AuditConfig, problems)
     cards = expand(data, places, problems)
-    inner: dict[str, type[BaseModel]] = {"claims": Claims, "gates": Gate, "report": Report, "training_images": TrainingImages}
+    inner: dict[str, type[BaseModel]] = {
+        "claims": Claims,
+        "gates": Gate,
+        "report": Report,
+        "training_images": TrainingImages,
+        "subgroups": Grouping,
+    }
     inner |= card.groups()
     config = shaped(AuditConfig, inner, data, places, problems)
     if config is not None:

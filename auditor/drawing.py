@@ -66,7 +66,7 @@ def forest(rows: Sequence[Interval], order: Sequence[str], *, title: str, axis: 
         place = order.index(row.series) if row.series in order else 0
         words = f"{row.row}, {row.series}: {signed(row.value)} (no interval)"
         if row.low is not None and row.high is not None:
-            line(chart, x(row.low), y, x(row.high), y, stroke=_colour(place), width=1.6, css=f"series-{place % 7} interval")
+            line(chart, x(row.low), y, x(row.high), y, stroke=colour(place), width=1.6, css=f"series-{place % 7} interval")
             words = f"{row.row}, {row.series}: {signed(row.value)} ({signed(row.low)} to {signed(row.high)})"
         marker(chart, x(row.value), y, place, words)
     return markup(chart)
@@ -88,7 +88,7 @@ def against_chance(rows: Sequence[Level], order: Sequence[str], *, title: str, a
                     y,
                     x(row.value),
                     y,
-                    stroke=_colour(place),
+                    stroke=colour(place),
                     width=1.6,
                     css=f"series-{place % 7} interval",
                 )
@@ -113,7 +113,8 @@ def key(series: str, order: Sequence[str]) -> Markup:
     return markup(icon)
 
 
-def _colour(place: int) -> str:
+def colour(place: int) -> str:
+    """The colour of a series by its place in the order; the first is the reference."""
     return REFERENCE if place == 0 else COLOURS[(place - 1) % len(COLOURS)]
 
 
@@ -260,9 +261,9 @@ def text(
 
 def marker(parent: ElementTree.Element, x: float, y: float, place: int, words: str) -> None:
     """A filled shape of the series' own colour; `words` are its tooltip."""
-    shape, colour, css = SHAPES[place % len(SHAPES)], _colour(place), f"series-{place % 7} mark"
+    shape, own, css = SHAPES[place % len(SHAPES)], colour(place), f"series-{place % 7} mark"
     if shape in ("circle", "ring"):
-        filled = colour if shape == "circle" else "#ffffff"
+        filled = own if shape == "circle" else "#ffffff"
         mark = element(
             parent,
             "circle",
@@ -271,7 +272,7 @@ def marker(parent: ElementTree.Element, x: float, y: float, place: int, words: s
             cy=coordinate(y),
             r="4.2",
             fill=filled,
-            stroke=colour,
+            stroke=own,
             stroke_width="1.4",
         )
     else:
@@ -283,7 +284,7 @@ def marker(parent: ElementTree.Element, x: float, y: float, place: int, words: s
             "cross": tuple((1.7 * across, 1.7 * down) for across, down in _CROSS),
         }
         points = " ".join(f"{coordinate(x + dx)},{coordinate(y + dy)}" for dx, dy in corners[shape])
-        mark = element(parent, "polygon", css, points=points, fill=colour, stroke=colour, stroke_width="1")
+        mark = element(parent, "polygon", css, points=points, fill=own, stroke=own, stroke_width="1")
     if words:
         ElementTree.SubElement(mark, "title").text = clean_label(words, 160)
 

@@ -19,6 +19,7 @@ from .shown_units import from_row, to_row
 from .statistics.by_outcome import OutcomeRow
 from .statistics.operating import OperatingPoint
 from .statistics.rows import Comparison, Curve, Repeat, Summary, UnitDetector
+from .statistics.subgroups import SubgroupRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +86,7 @@ class Evidence:
     profiles: tuple[Profile, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     units: tuple[ShownUnit, ...] = ()
+    subgroups: tuple[SubgroupRow, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def select(self, metric: str | None = None, analysis: str | None = None, class_name: str | None = None) -> list[Summary]:
@@ -128,6 +130,7 @@ class Evidence:
             "histograms": _rows(self.histograms),
             "profiles": _rows(self.profiles),
             "overlaps": _rows(self.overlaps),
+            "subgroups": _rows(self.subgroups),
             "units": [to_row(unit) for unit in self.units],
             "findings": _rows(self.findings),
             "gaps": _rows(self.gaps),
@@ -164,6 +167,7 @@ class Evidence:
             histograms=tuple(Histogram(**frozen(_named(row))) for row in data.get("histograms", ())),
             profiles=tuple(Profile(**frozen(_named(row))) for row in data.get("profiles", ())),
             overlaps=tuple(Overlap(**_named(row)) for row in data.get("overlaps", ())),
+            subgroups=tuple(SubgroupRow(**_named(row)) for row in data.get("subgroups", ())),
             units=tuple(from_row(row) for row in data.get("units", ())),
             pictures=tuple(pictures),
         )

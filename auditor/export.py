@@ -18,6 +18,7 @@ from .ledger import refused
 from .statistics.by_outcome import OutcomeRow
 from .statistics.operating import OperatingPoint
 from .statistics.rows import Comparison, Repeat, Summary
+from .statistics.subgroups import SubgroupRow
 
 FORMATS = ("csv", "parquet")
 RISKY = tuple("=+-@\t\r\n＝＋－＠")
@@ -60,6 +61,7 @@ def _tables(evidence: Evidence, run: Path) -> Iterator[Table]:
     yield _rows("repeated", Repeat, evidence.repeated)
     yield _rows("operating", OperatingPoint, evidence.operating)
     yield _rows("by_outcome", OutcomeRow, evidence.by_outcome)
+    yield _rows("subgroups", SubgroupRow, evidence.subgroups)
     yield _rows("gaps", Gap, evidence.gaps)
     yield _rows("gates", GateOutcome, evidence.gates)
     listed = [[row.get(name) for row in evidence.accounting.get("quarantined", ())] for name in ("id", "reason", "detail")]

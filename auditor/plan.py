@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, claims, gates, sample_record
+from . import __version__, claims, gates, groups, sample_record
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
 from .attribution import label as label
@@ -168,6 +168,7 @@ def make(
     classes, listed = listed_samples(dataset, config.place("dataset"))
     check_samples(listed, classes, config.place("dataset"), problems)
     gates.check(config, gates.measured(analyses, attributions, config.strategies, config.reference, classes), problems)
+    groups.check(config, declared(analyses), listed, problems)
     models = _plan_models(loaders, classes, config, registry, problems)
     problems.stop()
     samples, boxes = _with_usable_boxes(_limited(listed, limit), classes)

@@ -78,6 +78,11 @@ def film(seed: int, split: Split, patient: int, number: int, marker: float = 0.0
     )
 
 
+def group(seed: int, split: Split, patient: int) -> Literal["A", "B"]:
+    """Which of two groups of patients this one is in, each with a probability of a half."""
+    return "A" if _lots(seed, split, patient, 0)[0, 14] < 0.5 else "B"
+
+
 def _key(seed: int, split: Split, patient: int, number: int, purpose: int) -> tuple[int, int]:
     place = get_args(Split).index(split)
     return seed, (place << 60) | (patient << 24) | (number << 4) | purpose

@@ -28,6 +28,7 @@ from . import (
     repeats,
     sanity,
     spread,
+    subgroups,
     training_split,
     unit_gallery,
 )
@@ -116,6 +117,7 @@ def gather(
     histograms: list[Histogram] = []
     profiles: list[Profile] = []
     overlaps: list[Overlap] = []
+    by_group: list[subgroups.Row] = []
     gaps = [Gap(model, analysis, None, None, reason, 0) for model, analysis, reason in plan.unmet]
     for analysis, attribution, units in _by_work(plan.units):
         standing = {unit.model: unit for unit in units if unit.key not in failures}
@@ -138,6 +140,7 @@ def gather(
         overlaps += spread.overlaps(plan, ledger, standing, profiles)
         rows += contrasts.estimated(plan, analysis, attribution, columns, cohort, contrasts.contrasted(analysis))
         repeated += repeats.gather(plan, analysis, attribution, columns, cohort)
+        by_group += subgroups.gather(plan, analysis, attribution, columns, cohort, used)
         for unit in units:
             gaps += _gaps(plan, ledger, unit, failures.get(unit.key), used)
     gaps += [
@@ -167,7 +170,9 @@ def gather(
     findings = judge(
         contrasted, gaps, told_once, models, accounting, plan.metrics(), plan.config.max_quarantine, afterwards=afterwards
     )
-    findings = sanity.findings(controls, plan.config.controls) + findings
+    split = subgroups.decide(plan, by_group)
+    split_later = ledger.declared(subgroups.scope(plan.data_key)) not in (None, subgroups.text(plan))
+    findings = sanity.findings(controls, plan.config.controls) + findings + subgroups.findings(split, split_later)
     findings += by_outcome.cautions(told_apart.rows)
     more, stumbled = ask(plan.registry.hook, "judge", comparisons=list(comparisons), gaps=list(gaps))
     findings += [finding for several in more for finding in several]
@@ -176,7 +181,7 @@ def gather(
     findings = second.findings() + met_before(models, cohort) + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
     evidence = Evidence(
-        audit=_audit(plan.config, plan, afterwards) | {"gates": _gates(plan, ledger)},
+        audit=_audit(plan.config, plan, afterwards) | {"gates": _gates(plan, ledger), "subgroups": subgroups.told(plan, used)},
         dataset=_dataset(plan, used),
         models=models,
         metrics={name: asdict(metric) for name, metric in plan.metrics().items()},
@@ -196,6 +201,7 @@ def gather(
         histograms=tuple(histograms),
         profiles=tuple(profiles),
         overlaps=tuple(overlaps),
+        subgroups=tuple(split),
         units=tuple(tops.units),
         pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures, *tops.pictures) if store else (),
     )

@@ -109,6 +109,36 @@ class UnitRow(_Strict):
     fires: list[UnitClassRow]
 
 
+class SubgroupNumber(_Strict):
+    """A number by group: a level, a difference to the others, or a difference of such differences between strategies."""
+
+    by: str
+    group: str
+    against: str | None = Field(description="null: a level; else the other group, or all others")
+    metric: str
+    analysis: str
+    attribution: str | None
+    family: str
+    strategy: str
+    reference: str | None = Field(description="the reference, where differences of two strategies are held against each other")
+    class_name: str = Field(alias="class", description="a class, or (macro)")
+    value: float | None
+    missing: str | None = Field(description="why there is no value")
+    n_cases: int = Field(ge=0)
+    n_positives: int | None = Field(ge=0)
+    n_patients: int = Field(ge=0)
+    low: float | None
+    high: float | None
+    note: str | None
+    about: Literal["networks", "strategies"]
+    p: float | None = Field(ge=0, le=1)
+    p_adjusted: float | None = Field(ge=0, le=1, description="by Holm within its family")
+    claim: Literal["primary", "exploratory"] | None
+    margin: float | None
+    smallest_margin: float | None
+    verdict: Verdict | None
+
+
 class OperatingPointRow(_Strict):
     """The threshold of one network for one class, and the outcomes counted at it.
 
@@ -406,6 +436,7 @@ class Results(_Strict):
     overlaps: list[OverlapRow] = []
     detectors: list[DetectorRow] = []
     units: list[UnitRow] = []
+    subgroups: list[SubgroupNumber] = []
     controls: list[ControlRow] = []
     repeated: list[RepeatRow] = []
     operating: list[OperatingPointRow] = []

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from . import blind, closer_look, conclusions, control_pass, gates, passes, plan, results, self_test
+from . import blind, closer_look, conclusions, control_pass, gates, passes, plan, results, self_test, subgroups
 from . import config as configs
 from .device import choose_device
 from .ending import exit_code
@@ -79,6 +79,7 @@ def run(
                 ledger.declare(audit.data_key, config.claims.text())
                 ledger.declare(gates.scope(audit.data_key), gates.text(config.judged_gates))
                 ledger.declare(results.DATE, results.today())
+                ledger.declare(subgroups.scope(audit.data_key), subgroups.text(audit))
                 observers.tell("plan_made", plan=audit)
                 _measure([(audit, store), *training], ledger, out, progress, strict, observers)
                 blind.run(audit, ledger, store)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from . import claims, gates
+from . import claims, gates, groups
 from .config import ANALYSES, ATTRIBUTIONS, AuditConfig, Draft, Use, draft
 from .errors import AuditError, nearest
 from .problems import Problems
@@ -59,7 +59,9 @@ def validate(path: Path | str) -> Validated:
     classes = _checked_classes(components, written, problems)
     analyses = [component for where, component in components.items() if where.startswith("analyses")]
     if found.config is not None and None not in analyses:
-        claims.check(found.config, {m.name: m for analysis in analyses for m in analysis.metrics}, problems)
+        metrics = {m.name: m for analysis in analyses for m in analysis.metrics}
+        claims.check(found.config, metrics, problems)
+        groups.check_metrics(found.config, metrics, problems)
         maps = [
             component for where, component in components.items() if where.startswith("attributions") and component is not None
         ]

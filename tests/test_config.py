@@ -33,7 +33,8 @@ plugins: []
 """
 LEAST = "title: t\ndataset: planted\nmodels: [{use: m, strategy: a}]\nreference: a\n"
 KEYS = (
-    "title, dataset, training_images, models, reference, attributions, analyses, claims, gates, report, card, plugins, seed, batch, "
+    "title, dataset, training_images, models, reference, attributions, analyses, claims, gates, subgroups, report, card, plugins, seed, "
+    "batch, "
     "max_quarantine, controls"
 )
 BOMB = "a: &a [x, x]\n" + "".join(f"{new}: &{new} [*{old}, *{old}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True))

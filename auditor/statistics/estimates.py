@@ -235,7 +235,7 @@ def _contrast(name: str, parts: Sequence[Influence | str], mine: int, said: str 
             "note": said, "about": "networks", "effect": None,
         }  # fmt: skip
     apart = _sides(numbers[:mine], numbers[mine:])
-    effect = _effect(apart, numbers[:mine], numbers[mine:])
+    effect = effect_of(apart, numbers[:mine], numbers[mine:])
     low, high = effect.interval(LEVEL)
     few = _few(apart)
     return {
@@ -245,7 +245,7 @@ def _contrast(name: str, parts: Sequence[Influence | str], mine: int, said: str 
     }  # fmt: skip
 
 
-def _effect(apart: Influence, mine: Sequence[Influence], reference: Sequence[Influence]) -> Linear | Crossed:
+def effect_of(apart: Influence, mine: Sequence[Influence], reference: Sequence[Influence]) -> Linear | Crossed:
     """The difference with its error over patients, and over seeds where both sides have several networks."""
     over_patients = Linear(apart.value, apart.patient, apart.influence)
     if min(len(mine), len(reference)) < 2:

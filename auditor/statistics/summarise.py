@@ -73,7 +73,7 @@ def _of_class(metric: Metric, values: Values, cohort: Cohort, number: int) -> Le
     usable = (labels >= 0) & ~np.isnan(value)
     if not usable.any():
         return Level(metric.undefined if (labels >= 0).any() else NO_CASE)
-    return _ranked(metric.statistic, value[usable], labels[usable] == 1, cohort.patients[sample[usable]])
+    return ranked(metric.statistic, value[usable], labels[usable] == 1, cohort.patients[sample[usable]])
 
 
 def _mean(metric: Metric, values: Floats, patient: npt.NDArray[np.int64]) -> Level:
@@ -87,7 +87,8 @@ def _mean(metric: Metric, values: Floats, patient: npt.NDArray[np.int64]) -> Lev
     return Level(Influence(found.value, found.patient, found.influence, len(value)), len(value))
 
 
-def _ranked(statistic: str, scores: Floats, positive: npt.NDArray[np.bool_], patient: npt.NDArray[np.int64]) -> Level:
+def ranked(statistic: str, scores: Floats, positive: npt.NDArray[np.bool_], patient: npt.NDArray[np.int64]) -> Level:
+    """AUROC or average precision of these cases [n]."""
     value = (auroc if statistic == "auroc" else average_precision)(scores, positive)
     if isinstance(value, str):
         return Level(value, len(scores))

@@ -28,7 +28,8 @@ class LabelledFiles(Dataset):
     holds nothing but that. Or else one `label_column` has the names joined by "|", "No Finding" for none, and an empty cell
     for unknown. `boxes` is a CSV of image, label, x, y, width, height in pixels of the file. `suffix` is what the files' names
     have beyond the table's (".dcm", say). Without `folder` there are no pixels, and only tables of scores can be audited.
-    `patient_column: ""` says that every image is a patient of its own; `split: ""` takes all rows.
+    `patient_column: ""` says that every image is a patient of its own; `split: ""` takes all rows. `groups` are columns that say
+    something of a patient or image beside its findings (sex, age), which `subgroups:` of audit.yaml can tell results apart by.
     """
 
     table: Path
@@ -41,6 +42,7 @@ class LabelledFiles(Dataset):
     class_names: tuple[str, ...] = ()
     label_column: str = ""
     suffix: str = ""
+    groups: tuple[str, ...] = ()
 
     def size_of(self, path: Path) -> tuple[int, int]:
         """(height, width) of a file from its header; raises Unreadable."""
@@ -60,14 +62,16 @@ class LabelledFiles(Dataset):
         images, labelling = self._images(table), self._labelling(table)
         patients, splits = self._patients(table, images), self._splits(table)
         boxes = self._box_rows(images, labelling)
+        about = [table.column(name, "groups") for name in self.groups]
         samples: list[Sample] = []
-        for image, patient, split, labels in zip(images, patients, splits, labelling.labels, strict=True):
+        for row, (image, patient, split, labels) in enumerate(zip(images, patients, splits, labelling.labels, strict=True)):
             if self.split in ("", split):
                 version, problem = self._whereabouts(image)
                 drawn: tuple[Box, ...] = ()
                 if image in boxes and problem is None:
                     drawn, problem = self._boxes(image, boxes[image])
-                samples.append(Sample(image, patient, labels, drawn, split, image + self.suffix, version, problem))
+                said = {name: column[row] for name, column in zip(self.groups, about, strict=True)}
+                samples.append(Sample(image, patient, labels, drawn, split, image + self.suffix, version, problem, said))
         self._check_folder(samples)
         return samples
 
@@ -130,7 +134,7 @@ class LabelledFiles(Dataset):
     def _labelling(self, table: Table) -> Labelling:
         if self.label_column:
             return label_names(table, self.label_column, self.class_names)
-        return label_columns(table, self.class_names, {self.image_column, self.patient_column, self.split_column})
+        return label_columns(table, self.class_names, {self.image_column, self.patient_column, self.split_column, *self.groups})
 
     def _images(self, table: Table) -> Sequence[str]:
         images = table.column(self.image_column, "image_column")

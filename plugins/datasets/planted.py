@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -25,7 +25,8 @@ class Planted(Dataset):
     `size` is the height and width in pixels, or [height, width]. A patient has 1 to `repeats` films of one anatomy; splits
     share no patient. `marker` says how far the marker gives `marker_class` away: 0 not at all, 1 always.
     `boxed` is the share of films with findings that carry their boxes. `train_images` is the size of the training split
-    whose class counts order the classes from head to tail.
+    whose class counts order the classes from head to tail. Every patient is in one of two groups (`group` A or B); `group_gap` says
+    how much fainter the findings of group B are drawn: 0 as in A, 1 all as faint as the faintest.
     """
 
     name = "planted"
@@ -39,6 +40,7 @@ class Planted(Dataset):
     boxed: Share = 1.0
     marker: Share = 0.0
     marker_class: planted.Kind = "Nodule"
+    group_gap: Share = 0.0
     train_images: Annotated[int, Field(ge=1, le=1_000_000)] = 3000
 
     def classes(self) -> tuple[str, ...]:
@@ -81,11 +83,16 @@ class Planted(Dataset):
             f"A laterality marker was planted to go with {self.marker_class}: the share of films that carry it is "
             f"{self.marker:.2f} higher with the finding than without."
         )
-        return (drawn, shortcut) if self.marker else (drawn,)
+        faint = f"Findings of the patients of group B were drawn fainter: their strength above the faintest is {self.group_gap:.0%} less than in group A."
+        return (drawn, *([shortcut] if self.marker else []), *([faint] if self.group_gap else []))
 
     def film(self, patient: int, number: int) -> planted.Film:
         """The film behind a sample, for whoever wants its masks or the same film without a lesion."""
-        return planted.film(self.seed, self.split, patient, number, self.marker, self.marker_class)
+        film = planted.film(self.seed, self.split, patient, number, self.marker, self.marker_class)
+        if self.group_gap and planted.group(self.seed, self.split, patient) == "B":
+            faint = tuple(replace(lesion, strength=lesion.strength * (1 - self.group_gap)) for lesion in film.lesions)
+            return replace(film, lesions=faint)
+        return film
 
     @property
     def _shape(self) -> tuple[int, int]:
@@ -106,8 +113,9 @@ class Planted(Dataset):
             boxes=tuple(self._box(film, lesion) for lesion in film.lesions if film.lot < self.boxed),
             split=self.split,
             source=f"{patient}/{number}",
-            version=f"{planted.VERSION}/{self.seed}/{self.marker}/{self.marker_class}",
-            metadata={"marker": film.marker or "none"},
+            version=f"{planted.VERSION}/{self.seed}/{self.marker}/{self.marker_class}"
+            + (f"/{self.group_gap}" if self.group_gap else ""),
+            metadata={"marker": film.marker or "none", "group": planted.group(self.seed, self.split, patient)},
         )
 
     def _box(self, film: planted.Film, lesion: planted.Lesion) -> Box:

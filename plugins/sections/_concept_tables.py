@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auditor import Evidence
+from auditor.chance_bars import Counted, chance_bars, chance_key
 from auditor.drawing import Interval, figure, forest, key
 
 from ._reading import counted as without_decimals
@@ -15,7 +16,7 @@ COUNTS = {
     "disjoint": "Disjoint concepts: every separate bright region counts",
     "unique": "Unique concepts: every channel counts once",
 }
-BESIDE = ("concepts", "others", "excess", "lift", "excess_per_channel")
+BESIDE = ("concepts", "chance", "others", "excess", "lift", "excess_per_channel")
 CHANNELS = ("active_channels", "inactive_channels", "dead_channels", "active_fraction")
 DETECTORS = (
     "published_detectors",
@@ -49,6 +50,39 @@ def lift_chart(evidence: Evidence, analysis: str) -> dict[str, Any] | None:
         "chance": False,
         "drawing": forest(marks, strategies(evidence), title=heading, axis=title("disjoint_lift")),
     }
+
+
+def count_charts(evidence: Evidence, analysis: str) -> list[dict[str, Any]]:
+    """Each count as a bar per network beside both chance levels, over the classes; none where nothing was counted."""
+    order, names, charts = strategies(evidence), model_titles(evidence), []
+    for kind in COUNTS:
+        heading = title(f"{kind}_concepts")
+        found = {
+            number: {row.model: row for row in evidence.select(f"{kind}_{number}", analysis, "(macro)")}
+            for number in ("concepts", "chance", "others")
+        }
+        rows = [
+            Counted(
+                f"{model['strategy']}, {names[name]}", str(model["strategy"]), row.value,
+                *(getattr(found[beside].get(name), "value", None) for beside in ("chance", "others")), row.missing,
+            )
+            for model in ordered_models(evidence)
+            if (row := found["concepts"].get(name := str(model["id"])))
+        ]  # fmt: skip
+        if any(row.value is not None for row in rows):
+            charts.append(
+                {
+                    "title": f"{heading} beside chance",
+                    "caption": "Mean over the classes; a bar that ends at a mark holds no more than such boxes collect by chance. The table "
+                    "below gives the numbers.",
+                    "series": chance_key(),
+                    "chance": False,
+                    "drawing": chance_bars(
+                        rows, order, title=f"{heading} beside chance", axis="Count per case, mean over the classes"
+                    ),
+                }
+            )
+    return charts
 
 
 def count_tables(evidence: Evidence, analysis: str) -> list[dict[str, Any]]:

@@ -8,7 +8,16 @@ from typing import Any
 from auditor import Evidence, Section, hookimpl
 
 from ._blocks import metric_block
-from ._concept_tables import DETECTORS, ONLY_HERE, channel_table, count_tables, detector_table, lift_chart, named_units
+from ._concept_tables import (
+    DETECTORS,
+    ONLY_HERE,
+    channel_table,
+    count_charts,
+    count_tables,
+    detector_table,
+    lift_chart,
+    named_units,
+)
 from ._reading import analyses, metric_names
 
 LAST = ("concepts", "excess", "lift")
@@ -37,7 +46,7 @@ def _part(evidence: Evidence, analysis: str) -> dict[str, Any]:
     lift = None if detecting else lift_chart(evidence, analysis)
     return {
         "detecting": detecting,
-        "charts": [lift] if lift else [],
+        "charts": [*([lift] if lift else []), *count_charts(evidence, analysis)],
         "tables": count_tables(evidence, analysis),
         "channels": channel_table(evidence, analysis) if any(name in ONLY_HERE for name in measured) else None,
         "detectors": detector_table(evidence, analysis) if detecting else None,

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor import Evidence, Section, hookimpl
-from auditor.drawing import figure
+from auditor.drawing import Level, against_chance, figure, key
 from auditor.panels_chart import Panel, panels_chart
 
 from ._blocks import metric_block
-from ._reading import OVER_CLASSES, analyses, model_titles, ordered_classes
+from ._reading import OVER_CLASSES, analyses, model_titles, ordered_classes, strategies
 from ._second_split import ACROSS, column_names, overview, shown_models, training_images
 
 LEFT = ("magnitude_retained", "magnitude_retained_recognised", "activation_retained", "activation_retained_recognised")
@@ -55,6 +55,7 @@ class Embeddings(Section):
                 for table in overview(evidence, name, metrics, caption, means)
             ],
             "profiles": [table for name in shown for table in _profiles(evidence, name)],
+            "shared": [chart for name in shown if (chart := _overlap_chart(evidence, name))],
             "overlaps": [table for name in shown if (table := _overlaps(evidence, name))],
             "blocks": [metric_block(evidence, m, name) for name in shown for m in blocks if evidence.select(m, name)],
         }
@@ -126,6 +127,32 @@ def _profile(row: Any) -> dict[str, Any]:
             f"{ranks[0]} ({ranks[1]}; {ranks[2]})",
             None if rival is None else f"{rival} ({_percent(row.adversaries[rival])})",
         ],
+    }
+
+
+def _overlap_chart(evidence: Evidence, analysis: str) -> dict[str, Any] | None:
+    """Shared strongest features of every class as dots joined to their chance level, for the networks of the table."""
+    rows = [row for row in evidence.overlaps if row.analysis == analysis]
+    pairs = list(dict.fromkeys((row.model, row.base) for row in rows))[:ACROSS]
+    if not rows:
+        return None
+    order = strategies(evidence)
+    classes = ordered_classes(evidence, {row.class_name for row in rows})
+    marks = [
+        Level(name, row.strategy, row.shared, row.chance)
+        for name in classes
+        for row in rows
+        if row.class_name == name and (row.model, row.base) in pairs
+    ]
+    named = list(dict.fromkeys(mark.series for mark in marks))
+    heading = f"Shared among the strongest {rows[0].k} features, beside chance"
+    return {
+        "title": heading,
+        "caption": f"Each dot is the share that a network has in common with the reference's of its seed; the upright mark is chance, {rows[0].k} of all "
+        "features. The table gives the numbers.",
+        "series": [(name, key(name, order)) for name in order if name in named],
+        "chance": True,
+        "drawing": against_chance(marks, order, title=heading, axis="Share of the strongest features that both networks have"),
     }
 
 

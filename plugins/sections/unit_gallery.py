@@ -79,7 +79,7 @@ def _unit(evidence: Evidence, unit: ShownUnit, network: str) -> dict[str, Any]:
         for image in unit.images
         if (picture := pictures.get(image.case))
     ]
-    title = f"Channel {unit.unit}, closest to {unit.class_name}"
+    title = f"Channel {unit.unit}, largest overlap with {unit.class_name}"
     named = any((one.model, one.unit, one.class_name) == (unit.model, unit.unit, unit.class_name) for one in evidence.detectors)
     return {
         "title": title,
