@@ -35,12 +35,16 @@ class Grouping(BaseModel):
     overall differences are declared claims and come on page one. Everything else is exploratory.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     by: Name
+    """An attribute that the data set knows of its samples; a mistake lists those that it knows."""
     bands: Annotated[tuple[float, ...], Field(max_length=MOST - 1)] = ()
+    """Where an attribute that is a number is cut: [40, 60] gives three groups. Only the band is kept, never the number."""
     metrics: tuple[Name, ...] = ()
+    """What is told by group; auroc and the primary claims unless given."""
     primary: tuple[Name, ...] = ()
+    """Those of them whose differences between groups are the question, declared before measuring."""
 
     @model_validator(mode="before")
     @classmethod

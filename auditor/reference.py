@@ -14,11 +14,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from . import card
 from .catalogue import show_default
 from .claims import Claims
 from .config import AuditConfig, Report, TrainingImages, Use
 from .errors import ConfigError, nearest
 from .gates import Gate
+from .groups import Grouping
 from .metric import Metric
 from .model import ModelLoader
 from .options import in_words
@@ -33,11 +35,13 @@ ELSEWHERE: Mapping[str, str] = {
     "Use": "a plugin: NAME, or {use: NAME, option: value ...}",
     "Architecture": "a model plugin: NAME, or {use: NAME, option: value ...}",
     "Combination": "a strategy plugin: NAME, or {use: NAME, option: value ..., with: [...], as: NAME}",
-    **dict.fromkeys(("Claims", "Gate", "Report", "TrainingImages", "From", "Query"), "a mapping, see below"),
+    **dict.fromkeys(
+        ("Claims", "Gate", "Grouping", "Card", "Report", "TrainingImages", "From", "Query"), "a mapping, see below"
+    ),
 }
 """What stands for a mapping that has a table of its own, or whose options are the plugin's."""
 SHAPES: Mapping[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
-    "audit": (AuditConfig, None), "claims": (Claims, None), "gates": (Gate, None), "report": (Report, None),
+    "audit": (AuditConfig, None), "claims": (Claims, None), "gates": (Gate, None), "subgroups": (Grouping, None), "report": (Report, None),
     "training_images": (TrainingImages, None), "train": (TrainConfig, None), "mine": (MineConfig, None), "from": (From, None),
     "query": (Query, Use), "simulate": (SimulationConfig, TrainConfig),
 }  # fmt: skip
@@ -53,7 +57,7 @@ def _made(name: str) -> str:
     makers: dict[str, Callable[[], str]] = {key: (lambda key=key: keys(*SHAPES[key])) for key in SHAPES}  # type: ignore[misc]
     for kind in ("datasets", "models", "attributions", "analyses", "strategies"):
         makers[kind] = lambda kind=kind: components(Registry(), kind)  # type: ignore[misc]
-    makers |= {"metrics": lambda: cards(Registry()), "recipes": recipes}
+    makers |= {"metrics": lambda: cards(Registry()), "recipes": recipes, "card": card_fields}
     if name not in makers:
         raise ConfigError(f"no table is called {name!r}; allowed: {', '.join(makers)}{nearest(name, makers)}")
     return makers[name]()
@@ -89,6 +93,18 @@ def components(registry: Registry, kind: str) -> str:
         own = [option for option in options.fields if option not in common]
         parts += [f"#### `{name}`", _paragraphs(cls), _options(options, own) if own else "Takes no options of its own."]
     return "\n\n".join(part for part in parts if part)
+
+
+def card_fields() -> str:
+    """A row per field of the card; each is a text of at most 2,000 characters, or a list of at most 20 short ones."""
+    places = [(place.removeprefix("card").removeprefix("."), shape) for place, shape in card.groups().items()]
+    rows = [
+        (f"`{f'{place}.{name}' if place else name}`", str(field.description))
+        for place, shape in places
+        for name, field in shape.model_fields.items()
+        if field.description
+    ]
+    return _table(("field", "says"), rows)
 
 
 def recipes() -> str:

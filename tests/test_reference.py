@@ -25,7 +25,7 @@ def test_the_tables_are_current(page: Path) -> None:
 
 def test_every_table_stands_somewhere() -> None:
     named = {found[2] for page in PAGES for found in BLOCK.finditer(page.read_text())}
-    assert named == {*SHAPES, "datasets", "models", "attributions", "analyses", "strategies", "metrics", "recipes"}
+    assert named == {*SHAPES, "datasets", "models", "attributions", "analyses", "strategies", "metrics", "recipes", "card"}
 
 
 def test_a_table_that_is_not_known_is_answered_with_the_nearest() -> None:
