@@ -306,9 +306,10 @@ def test_what_comes_from_seeds_is_taken_to_be_independent() -> None:
         (0.030, 0.005, 0.001, 0.02, "different"), (0.001, 0.005, 0.8, 0.02, "equivalent"), (0.015, 0.005, 0.01, 0.02, "different"),
         (0.010, 0.002, 0.001, 0.02, "different but negligible"), (0.015, 0.02, 0.4, 0.02, "inconclusive"),
         (0.001, 0.005, 0.8, None, "inconclusive"), (0.030, 0.005, 0.06, 0.02, "inconclusive"), (0.0, 0.0, 1.0, 0.02, "equivalent"),
+        (0.015, 0.01, 0.001, None, "inconclusive"),
     ],
 )  # fmt: skip
-def test_the_verdict_follows_from_the_adjusted_p_value_and_the_90_percent_interval(
+def test_the_verdict_follows_from_the_adjusted_p_value_and_both_intervals(
     value: float, error: float, p: float, margin: float | None, said: str
 ) -> None:
     assert verdict(linear(value, error), p, margin) == said

@@ -16,11 +16,14 @@ POWER = 0.8
 
 
 def verdict(effect: Effect, p: float, margin: float | None) -> Verdict:
-    """`different` if p, adjusted for the family, is below .05; `equivalent` if the 90 % interval lies within the margin.
+    """`different` if p, adjusted for the family, is below .05 and the 95 % interval does not hold 0; `equivalent` if the 90 %
+    interval lies within the margin.
 
-    Both can hold. Without a margin nothing is equivalent.
+    Both can hold. Without a margin nothing is equivalent. Sign flips and t can disagree where one patient carries most of the
+    error: nobody should read "different" beside an interval that holds 0.
     """
-    different = p < ALPHA
+    low, high = effect.interval(1 - ALPHA)
+    different = p < ALPHA and not low <= 0 <= high
     equivalent = margin is not None and within(effect, margin)
     if different:
         return "different but negligible" if equivalent else "different"
