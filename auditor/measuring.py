@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ def measure(
     if analysis.concludes:
         keep_embeddings(batch, numbers, sorted({image for image, _ in cases}), found)
         return
-    measured = analysis.measure(batch.view(analysis.needs, cases, unit.attribution, tallies))
+    with files_of_its_own():
+        measured = analysis.measure(batch.view(analysis.needs, cases, unit.attribution, tallies))
     columns = checked(analysis, measured, len(cases))
     for metric, rows in crossed(analysis, measured, len(cases)).items():
         whose = ((numbers[image], target) for image, target in cases)
@@ -47,6 +49,15 @@ def measure(
         else:
             sample, target = np.concatenate((before.sample, samples)), np.concatenate((before.target, targets))
             found.values[metric] = Values(sample, target, np.concatenate((before.value, values)))
+
+
+@contextmanager
+def files_of_its_own() -> Iterator[None]:
+    """A file that a plugin cannot have is the plugin's failure; only what the run folder refuses ends the run."""
+    try:
+        yield
+    except OSError as error:
+        raise PluginError(f"{type(error).__name__}: {error}") from error
 
 
 def keep_embeddings(batch: Batch, numbers: list[int], rows: list[int], found: Found) -> None:

@@ -22,7 +22,7 @@ from .identity import digest
 from .imaging import normalise
 from .kept_features import Keeper, observes
 from .ledger import Found, Ledger, Quarantine, refused
-from .measuring import add_gaps, checked_conclusion, checked_summary, measure
+from .measuring import add_gaps, checked_conclusion, checked_summary, files_of_its_own, measure
 from .model import ScoreTable
 from .network import Network
 from .pixels import Pixels, PixelStore
@@ -223,7 +223,8 @@ class _ModelPass:
         assert analysis is not None
         cases, _ = batch.cases(observes(analysis))
         if cases:
-            analysis.observe(tallies, batch.view(observes(analysis), cases, None, tallies))
+            with files_of_its_own():
+                analysis.observe(tallies, batch.view(observes(analysis), cases, None, tallies))
 
     def _is_kept(self, chunk: int) -> bool:
         return kept_features.place(self.features, chunk).exists()

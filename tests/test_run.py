@@ -133,6 +133,16 @@ def test_a_plugin_that_raises_loses_only_its_own_section(write_audit: Write, tmp
     assert stopped.value.exit_code == ExitCode.INCOMPLETE
 
 
+def test_a_plugin_that_misses_a_file_of_its_own_does_not_end_the_run(write_audit: Write, tmp_path: Path) -> None:
+    analyses = f"[performance, {{use: stumbling, file: '{tmp_path / 'gone.csv'}'}}]"
+    result = run(write_audit(analyses=analyses), tmp_path / "out", device="cpu")
+    reasons = {gap["reason"] for gap in results(tmp_path / "out")["gaps"] if gap["analysis"] == "stumbling"}
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert len(reasons) == 1
+    assert "FileNotFoundError" in reasons.pop()
+    assert number(results(tmp_path / "out"), "auroc")
+
+
 def test_a_failed_unit_is_tried_again_and_the_others_are_not(write_audit: Write, tmp_path: Path, counts: Counter[str]) -> None:
     audit = write_audit(analyses="[performance, stumbling]", attributions="[gradcam]")
     run(audit, tmp_path / "out", device="cpu")

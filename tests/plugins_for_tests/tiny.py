@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -103,12 +104,16 @@ class TinyNetwork(ModelLoader):
 
 @dataclass(frozen=True)
 class Stumbling(Analysis):
-    """Raises on purpose."""
+    """Raises on purpose: by a mistake, or by looking for a file that is not there."""
 
     name = "stumbling"
     metrics = (Metric("stumble", "Nothing at all."),)
 
+    file: str = ""
+
     def measure(self, batch: Any) -> dict[str, Any]:
+        if self.file:
+            Path(self.file).read_text()
         raise ZeroDivisionError("on purpose")
 
 
