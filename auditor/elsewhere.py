@@ -15,7 +15,7 @@ from .placement import Regions, regions
 
 LIMIT = 500
 """Boxed cases of a class that maps are held against; where a class has more, those with the lowest hash of their id."""
-KEPT = 64
+KEPT, EDGES_KEPT = 64, 20_000
 
 
 class Others(NamedTuple):
@@ -38,6 +38,7 @@ class Elsewhere:
             [_of_class(samples[number], name) for number in of] for name, of in zip(classes, self.cases, strict=True)
         ]
         self._kept: dict[tuple[int, Frame, tuple[int, int], float], Regions] = {}
+        self._edges: dict[tuple[int, int, Frame, tuple[int, int], Rounding], list[Edges]] = {}
         self._circle = [sorted((_place(samples[number]), place) for place, number in enumerate(of)) for of in self.cases]
         self._patients = [[samples[number].patient for number in of] for of in self.cases]
 
@@ -55,8 +56,13 @@ class Elsewhere:
 
     def edges(self, target: int, place: int, frame: Frame, size: tuple[int, int], rounding: Rounding) -> list[Edges]:
         """The boxes of one case of this class as they would lie on an image seen in this frame; none if they fall outside."""
-        seen = (within(box, frame) for box in self._boxes[target][place])
-        return [pixel_edges(box, *size, rounding) for box in seen if box]
+        key = (target, place, frame, size, rounding)
+        if key not in self._edges:
+            if len(self._edges) >= EDGES_KEPT:
+                self._edges.clear()
+            seen = (within(box, frame) for box in self._boxes[target][place])
+            self._edges[key] = [pixel_edges(box, *size, rounding) for box in seen if box]
+        return list(self._edges[key])
 
     def regions(self, target: int, frame: Frame, size: tuple[int, int], scale: float = 1.0) -> Regions:
         """The boxes of every case of this class as they would lie on an image seen in this frame, on a grid of this size.

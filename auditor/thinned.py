@@ -58,8 +58,14 @@ def _pack(maps, floor, marks, values, lengths):  # type: ignore[no-untyped-def]
         at, own = np.uint64(0), values[n]
         for c in range(channels):
             plane, near, least = maps[n, c].reshape(-1), marks[n, c], floor[c]
+            some = np.uint8(0)
             for i in range(size):
-                hot[i + 1] = not plane[i] <= least  # so written, NaN is above any floor
+                here = np.uint8(not plane[i] <= least)  # so written, NaN is above any floor
+                hot[i + 1] = here
+                some |= here
+            if not some:
+                near[:] = 0
+                continue
             _spread(hot, width, wide, near)
             for i in range(size):  # without a branch: what is not kept is overwritten by the next one
                 own[at] = plane[i]
@@ -90,6 +96,12 @@ def _unpack(marks, values, starts, floor, maps):  # type: ignore[no-untyped-def]
         at = np.uint64(starts[n])
         for c in range(marks.shape[1]):
             near, plane, least = marks[n, c], maps[n, c], floor[c]
+            some = np.uint8(0)
+            for i in range(len(near)):
+                some |= near[i]
+            if not some:
+                plane[:] = least
+                continue
             for i in range(len(near)):
                 value = values[min(at, last)]
                 plane[i] = value if near[i] else least
