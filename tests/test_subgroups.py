@@ -231,7 +231,7 @@ def test_no_age_is_in_the_results_only_bands(audited: Path) -> None:
     """An age of 83 must not be told; all that is told of age are the bands and their counts."""
     said = json.loads((audited / "results.json").read_text())
     assert {row["group"] for row in rows_of(audited, by="age")} == {"below 40", "40 to below 60", "60 and above"}
-    assert set(said["audit"]["subgroups"][1]) == {"by", "bands", "groups", "unknown", "metrics", "primary"}
+    assert set(said["audit"]["subgroups"][1]) == {"by", "bands", "groups", "unknown", "metrics", "primary", "afterwards"}
     assert "metadata" not in json.dumps(said)
 
 

@@ -29,6 +29,7 @@ class Data(Section):
             "stated_rows": card_rows(evidence, *STATED),
             "counted": known_rows(_counted(evidence)),
             "people": _people(evidence.dataset.get("described") or {}),
+            "copy": bool(evidence.audit.get("shared")),
             "notes": list(evidence.dataset.get("notes") or ()),
         }
 
@@ -99,6 +100,8 @@ def _people(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None
 
 
 def _said(found: Mapping[str, Any] | None) -> str | None:
+    if found and "missing" in found:
+        return str(found["missing"])
     if not found or not found["known"]:
         return None
     if "counts" in found:
