@@ -63,7 +63,7 @@ FACTS: Mapping[str, tuple[str, Callable[[Evidence], bool]]] = {
     "intervals": ("differences with intervals over patients", _has_interval),
     "verdicts": ("verdicts adjusted for how many were looked at", lambda e: any(row.verdict for row in e.comparisons)),
     "claims": ("claims that were declared beforehand", lambda e: bool((e.audit.get("claims") or {}).get("primary")) and not e.audit["claims"].get("afterwards")),
-    "subgroups": ("performance by groups of patients", lambda e: bool(getattr(e, "subgroups", ()))),
+    "subgroups": ("performance by groups of patients", lambda e: any(row.value is not None for row in e.subgroups)),
     "calibration": ("calibration as trained", lambda e: _measured(e, "ece")),
     "recalibration": ("calibration after recalibration on other patients", lambda e: any(curve.after and curve.n for curve in e.curves)),
     "attribution_parameters": ("every explanation method with its parameters", lambda e: bool(e.audit.get("attributions"))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -70,14 +71,17 @@ class Groups(NamedTuple):
 
 
 def groups(grouping: Grouping, samples: Sequence[Sample]) -> Groups:
-    """The groups of these samples; of an attribute in bands only the band is kept, never the number."""
+    """The groups of these samples; of an attribute in bands only the band is kept, never the number.
+
+    A value that is the name of a band is that band: a finished run keeps no other.
+    """
     import numpy as np
 
     said = [sample.metadata.get(grouping.by, "").strip() for sample in samples]
     if grouping.bands:
-        numbers = [_number(text) for text in said]
-        place = [-1 if number is None else int(np.searchsorted(grouping.bands, number, "right")) for number in numbers]
-        return Groups(grouping.by, _band_names(grouping.bands), np.array(place, np.int64))
+        bands = _band_names(grouping.bands)
+        place = [bands.index(text) if text in bands else _band(grouping.bands, _number(text)) for text in said]
+        return Groups(grouping.by, bands, np.array(place, np.int64))
     names = tuple(sorted(set(said) - {""}))
     return Groups(grouping.by, names, np.array([names.index(text) if text else -1 for text in said], np.int64))
 
@@ -151,6 +155,11 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _band(bands: Sequence[float], number: float | None) -> int:
+    """The place of the band that a number falls into, its lower end included; -1 for no number."""
+    return -1 if number is None else bisect_right(bands, number)
 
 
 def _band_names(bands: Sequence[float]) -> tuple[str, ...]:

@@ -181,7 +181,8 @@ def gather(
     findings = second.findings() + met_before(models, cohort) + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
     evidence = Evidence(
-        audit=_audit(plan.config, plan, afterwards) | {"gates": _gates(plan, ledger), "subgroups": subgroups.told(plan, used)},
+        audit=_audit(plan.config, plan, afterwards)
+        | {"gates": _gates(plan, ledger), "subgroups": subgroups.told(plan, used, split_later)},
         dataset=_dataset(plan, used),
         models=models,
         metrics={name: asdict(metric) for name, metric in plan.metrics().items()},

@@ -156,8 +156,11 @@ def decide(plan: Plan, rows: Sequence[Row]) -> list[SubgroupRow]:
     return decided
 
 
-def told(plan: Plan, used: Used) -> list[dict[str, Any]]:
-    """What each attribute splits the used images into; an image whose group is not known is counted, and in no group."""
+def told(plan: Plan, used: Used, afterwards: bool) -> list[dict[str, Any]]:
+    """What each attribute splits the used images into; an image whose group is not known is counted, and in no group.
+
+    `afterwards`: what is declared was written or changed after the data had been measured.
+    """
     patients = np.array([sample.patient for sample in plan.samples])
     found = []
     for grouping in plan.config.subgroups:
@@ -176,6 +179,7 @@ def told(plan: Plan, used: Used) -> list[dict[str, Any]]:
                 "unknown": int((used & (split.code < 0)).sum()),
                 "metrics": metrics,
                 "primary": list(grouping.primary),
+                "afterwards": afterwards,
             }
         )
     return found
@@ -187,8 +191,9 @@ def scope(data_key: str) -> str:
 
 
 def text(plan: Plan) -> str:
-    """The same text for the same subgroups, in whatever order they are written."""
-    return json.dumps(sorted(grouping.model_dump_json() for grouping in plan.config.subgroups))
+    """The same text for the same declared claims, in whatever order they are written; what is exploratory claims nothing."""
+    declared = [[one.by, list(one.bands), sorted(one.primary)] for one in plan.config.subgroups if one.primary]
+    return json.dumps(sorted(declared))
 
 
 def findings(rows: Sequence[SubgroupRow], afterwards: bool) -> list[Finding]:

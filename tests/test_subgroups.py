@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from auditor_plugins.datasets.image_folder import ImageFolder
 from auditor_plugins.datasets.planted import Planted
+from grouped import write
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
@@ -153,32 +153,6 @@ def test_names_are_groups_in_order_and_an_empty_one_is_unknown() -> None:
 # An audit
 
 
-def write(folder: Path, seed: int = 0, gap: float = 1.5, images: int = 600, subgroups: str = "") -> Path:
-    """Two tables of scores: those of `plain` are worse for men by `gap` standard deviations, those of `fair` are not."""
-    random = np.random.default_rng(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    labels, male = random.integers(0, 2, (images, 2)), random.integers(0, 2, images)
-    ages = random.integers(20, 90, images)
-    with (folder / "images.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "patient", "sex", "age", "Mass", "Nodule"])
-        rows.writerows([f"{n}.png", f"p{n}", "FM"[male[n]], f"{ages[n]}", *labels[n]] for n in range(images))
-    for name, worse in (("plain", gap), ("fair", 0.0)):
-        scores = random.normal(0, 1, (images, 2)) + labels * (2 - worse * male[:, None])
-        with (folder / f"{name}.csv").open("w", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(["image", "Mass", "Nodule"])
-            rows.writerows([f"{n}.png", *(f"{score:.6f}" for score in scores[n])] for n in range(images))
-    models = ", ".join(f"{{use: scores, table: {name}.csv, values: logits, strategy: {name}}}" for name in ("plain", "fair"))
-    path = folder / "audit.yaml"
-    path.write_text(
-        f"title: Groups\ndataset: {{use: image_folder, table: images.csv, groups: [sex, age]}}\nmodels: [{models}]\n"
-        f"reference: plain\nattributions: []\nanalyses: [performance]\nreport: {{formats: [html], images: false}}\n"
-        f"controls: false\nsubgroups: {subgroups or '[{by: sex, primary: [auroc]}, {by: age, bands: [40, 60]}]'}\n"
-    )
-    return path
-
-
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("groups")
@@ -231,7 +205,7 @@ def test_no_age_is_in_the_results_only_bands(audited: Path) -> None:
     """An age of 83 must not be told; all that is told of age are the bands and their counts."""
     said = json.loads((audited / "results.json").read_text())
     assert {row["group"] for row in rows_of(audited, by="age")} == {"below 40", "40 to below 60", "60 and above"}
-    assert set(said["audit"]["subgroups"][1]) == {"by", "bands", "groups", "unknown", "metrics", "primary"}
+    assert set(said["audit"]["subgroups"][1]) == {"by", "bands", "groups", "unknown", "metrics", "primary", "afterwards"}
     assert "metadata" not in json.dumps(said)
 
 

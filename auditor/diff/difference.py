@@ -115,7 +115,7 @@ def difference(old: Path, new: Path, gates: Path | None = None, margins: Mapping
             shared_images=_shared(before, after), shared_classes=found.matched.cohort.classes if found.matched else (),
             changes=_in_order(found, after.evidence), unchanged=found.unchanged, level=len(found.level),
             numbers=tuple(unpaired(before.evidence, after.evidence, found)), altered=tuple(odd),
-            outcomes=tuple(outcomes(before.evidence, after.evidence)), gates=rows, notes=declared.notes,
+            outcomes=tuple(outcomes(before.evidence, after.evidence)), gates=rows, notes=(*declared.notes, *_not_compared(before.evidence, after.evidence)),
             incomplete=tuple(incomplete), why_not=why_not, exit_code=code,
         )  # fmt: skip
 
@@ -156,6 +156,16 @@ def _incomplete(old: Side, new: Side) -> list[str]:
         if ending.of_measurements(side.evidence) != ExitCode.COMPLETE:
             found.append(f"the {which} audit is incomplete; its report opens with what failed")
     return found
+
+
+def _not_compared(*sides: Evidence) -> list[str]:
+    """What stands in the audits and is not held against each other."""
+    kinds = {
+        "numbers by subgroup": any(side.subgroups for side in sides),
+        "the gallery of units": any(side.units for side in sides),
+    }
+    there = [name for name, found in kinds.items() if found]
+    return [f"not compared: {' and '.join(there)}"] if there else []
 
 
 def _shared(old: Side, new: Side) -> int:

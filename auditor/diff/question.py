@@ -79,6 +79,7 @@ def _of_models(old: Evidence, new: Evidence) -> Iterator[Fact]:
 def _of_audit(old: Evidence, new: Evidence) -> Iterator[Fact]:
     for part in ("reference", "seed", "batch", "controls", "limited"):
         yield from _differ("audit", {part: old.audit.get(part)}, {part: new.audit.get(part)})
+    yield from _differ("subgroups", _groupings(old), _groupings(new))
     claims = [side.audit["claims"] for side in (old, new)]
     for part in ("primary", "margin"):
         yield from _differ("claims", {part: claims[0][part]}, {part: claims[1][part]})
@@ -89,6 +90,12 @@ def _of_audit(old: Evidence, new: Evidence) -> Iterator[Fact]:
                 yield from _differ(kind, _flat(told[0][name], name), _flat(told[1][name], name))
             else:
                 yield Fact(kind, name, "listed" if name in told[0] else "", "listed" if name in told[1] else "")
+
+
+def _groupings(evidence: Evidence) -> dict[str, Any]:
+    """{attribute: how results are told apart by it}."""
+    names = ("bands", "metrics", "primary")
+    return {told["by"]: {name: told[name] for name in names} for told in evidence.audit.get("subgroups") or ()}
 
 
 def _of_metrics(old: Evidence, new: Evidence) -> Iterator[Fact]:

@@ -15,7 +15,8 @@ from ..evidence import read as evidence_of
 from ..ledger import locked, refused
 from ..registry import Registry
 from ..report import render
-from . import case_tables, cells, histograms, manifest, private, pseudonyms
+from . import case_tables, cells, group_table, histograms, manifest, private, pseudonyms
+from .by_group import ByGroup
 from .record import Record
 from .record import read as recorded
 from .redact import Redaction
@@ -24,7 +25,16 @@ from .texts import Texts
 
 FOLDER = "share"
 FILES = frozenset(
-    {"report.html", "report.pdf", "results.json", "audit.yaml", manifest.MANIFEST, manifest.SUMS, manifest.SIGNED}
+    {
+        "report.html",
+        "report.pdf",
+        "results.json",
+        "audit.yaml",
+        group_table.FILE,
+        manifest.MANIFEST,
+        manifest.SUMS,
+        manifest.SIGNED,
+    }
 )
 
 
@@ -52,12 +62,14 @@ def share(run: Path, out: Path | None = None, pictures: bool = False) -> Shared:
         texts = Texts(_secret(record, stand_ins), names(original))
         said = Said(texts, Registry(), str(original.dataset["use"]))
         spread = histograms.shared(run, record, original, counted)
-        evidence = Redaction(record, counted, stand_ins, texts, said).evidence(original, spread, pictures)
+        by_group = ByGroup(run, record, original, counted)
+        evidence = Redaction(record, counted, stand_ins, texts, said).evidence(original, spread, by_group, pictures)
         beside = folder.with_name(f".{folder.name}.partial")
         try:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             case_tables.write(run, beside, record, counted, stand_ins)
+            group_table.write(beside, by_group, evidence.audit["shared"]["groups_told"], stand_ins)
             (beside / "audit.yaml").write_bytes(said.audit(record))
             (beside / "results.json").write_text(evidence.to_json(), encoding="utf-8")
             messages = _report(beside, evidence)

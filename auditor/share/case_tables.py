@@ -45,13 +45,13 @@ def write(run: Path, into: Path, record: Record, cells: Cells, pseudonyms: Pseud
     rows = left_out = 0
     (into / FOLDER).mkdir()
     for name, found in metrics.items():
-        (into / FOLDER / name).write_bytes(_line([*ABOUT, *found]))
+        (into / FOLDER / name).write_bytes(line([*ABOUT, *found]))
     for about, group in groupby(cases.columns(run), key=lambda column: (file_name(column), column.model, column.split)):
         columns, name = list(group), about[0]
         table, gone = _table(columns, metrics[name], samples, record, cells, pseudonyms)
         with (into / FOLDER / name).open("ab") as file:
             for row in table:
-                file.write(_line(row))
+                file.write(line(row))
                 rows += 1
         left_out += gone
     return Written(len(metrics), rows, left_out)
@@ -104,7 +104,8 @@ def _too_small(name: str, cases_of: Iterable[str], samples: Mapping[str, Sample]
     return name in cells.withheld or few(len({samples[sample].patient for sample in cases_of}))
 
 
-def _line(cells: Iterable[str]) -> bytes:
+def line(cells: Iterable[str]) -> bytes:
+    """A line of a table, in which no text is a formula."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerow([_text(cell) for cell in cells])
     return file.getvalue().encode("utf-8")

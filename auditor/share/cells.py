@@ -72,8 +72,8 @@ def count(run: Path, record: Record, evidence: Evidence) -> Cells:
     """The cells of a finished run, counted on the images that are used."""
     accounting = evidence.accounting
     splits = {
-        "audited": _used(record.audited, accounting),
-        "training": _used(record.training, accounting.get("training_images") or {"quarantined": ()}),
+        "audited": used(record.audited, accounting),
+        "training": used(record.training, accounting.get("training_images") or {"quarantined": ()}),
     }
     classes = tuple(evidence.dataset["classes"])
     of_class = {key: frozenset(who) for key, who in _by_class(splits, classes).items()}
@@ -94,7 +94,8 @@ def count(run: Path, record: Record, evidence: Evidence) -> Cells:
     )  # fmt: skip
 
 
-def _used(samples: Iterable[Sample], accounting: Mapping[str, Any]) -> list[Sample]:
+def used(samples: Iterable[Sample], accounting: Mapping[str, Any]) -> list[Sample]:
+    """The samples of a split that were not set aside."""
     gone = {row["id"] for row in accounting["quarantined"]}
     return [sample for sample in samples if sample.id not in gone]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import by_heart, by_outcome, gated, sanity
+from .. import by_heart, by_outcome, gated, sanity, subgroups
 from ..evidence import Evidence
 from ..findings import Finding, judge
 from ..gates import Gate
@@ -57,6 +57,8 @@ def findings(evidence: Evidence) -> list[Finding]:
         metrics, evidence.accounting["max_quarantine"], afterwards=bool(evidence.audit["claims"]["afterwards"]),
     )  # fmt: skip
     found = sanity.findings(evidence.controls, bool(evidence.audit["controls"])) + judged
+    late = any(told["afterwards"] for told in evidence.audit.get("subgroups") or ())
+    found += subgroups.findings(evidence.subgroups, late)
     found += by_outcome.cautions(evidence.by_outcome)
     found = [Finding("alarm", f"The self-test failed: {what}.") for what in evidence.self_test.get("failed", ())] + found
     return _met(evidence) + found + by_heart.judge(of_networks)

@@ -11,7 +11,8 @@ from .. import sanity
 from ..evidence import Evidence, Picture
 from ..profiles import Histogram
 from ..statistics.by_outcome import OutcomeRow
-from . import shapes
+from . import group_table, shapes, units
+from .by_group import ByGroup
 from .cells import FEWEST, REASON, Cells, few
 from .judged import judged_again
 from .numbers import Numbers
@@ -21,10 +22,11 @@ from .said import Said
 from .texts import OF_A_PLUGIN, Texts, code
 
 AUDIT = ("title", "plan", "reference", "seed", "batch", "device", "controls", "attributions", "analyses", "claims", "limited", "report",
-         "chosen_by", "plugins", "tool", "gates")  # fmt: skip
-DATASET = ("use", "options", "classes", "counts", "images", "patients", "digest", "boxed_images", "train", "notes")
+         "chosen_by", "plugins", "tool", "gates", "card", "subgroups")  # fmt: skip
+DATASET = ("use", "options", "classes", "counts", "images", "patients", "digest", "boxed_images", "train", "notes", "described")
 MODEL = ("id", "strategy", "seed", "family", "use", "options", "layers", "outputs", "unused", "digest", "head", "preprocessing", "inside",
-         "status", "error", "training")  # fmt: skip
+         "status", "error", "training", "parameters")  # fmt: skip
+ENVIRONMENT = ("python", "implementation", "system", "device", "packages", "date")
 ACCOUNTING = ("listed", "used", "quarantined", "max_quarantine", "boxes", "training_images")
 """The keys that are shared. Whoever adds one to the evidence decides here whether it can leave; until then it does not."""
 LARGEST = 224
@@ -39,13 +41,16 @@ class Redaction:
         parts = record.made_with["components"]
         self._built_in = {(part["kind"], part["name"]) for part in parts if part["built_in"]}
 
-    def evidence(self, evidence: Evidence, histograms: Sequence[Histogram], pictures: bool) -> Evidence:
-        """The evidence of the bundle, with these histograms; `audit` says under `shared` what was left out."""
+    def evidence(self, evidence: Evidence, histograms: Sequence[Histogram], by_group: ByGroup, pictures: bool) -> Evidence:
+        """The evidence of the bundle, with these histograms and groups; `audit` says under `shared` what was left out."""
         numbers = Numbers(evidence, self._cells)
+        tops = units.shared(evidence, self._cells, by_group.audited, self._pseudonyms)
+        described, attributes = by_group.described()
         self._declared = {REASON, *(str(metric["undefined"]) for metric in evidence.metrics.values())}
         shared = Evidence(
-            metrics=evidence.metrics, findings=(), environment=evidence.environment,
-            audit=self._audit(evidence.audit, pictures), dataset=self._dataset(evidence.dataset),
+            metrics=evidence.metrics, findings=(), environment=_only(evidence.environment, ENVIRONMENT),
+            audit={**self._audit(evidence.audit, pictures), "subgroups": by_group.declared()},
+            dataset={**self._dataset(evidence.dataset), "described": described},
             models=tuple(self._model(model) for model in evidence.models),
             accounting=self._accounting(evidence.accounting), self_test=self._self_test(evidence.self_test),
             summaries=tuple(self._worded(row) for row in numbers.summaries()),
@@ -58,24 +63,31 @@ class Redaction:
             curves=shapes.curves(evidence, self._cells), histograms=tuple(histograms),
             profiles=shapes.profiles(evidence, self._cells),
             detectors=shapes.of_class(evidence.detectors, self._cells, "boxed"),
-            overlaps=shapes.of_class(evidence.overlaps, self._cells),
-            pictures=tuple(self._picture(p) for p in evidence.pictures if self._can_be_shown(p)) if pictures else (),
+            overlaps=shapes.of_class(evidence.overlaps, self._cells), units=tops,
+            subgroups=tuple(self._worded(row) for row in by_group.rows()),
+            pictures=tuple(self._picture(p) for p in evidence.pictures if self._can_be_shown(p) and units.shows(p, tops)) if pictures else (),
         )  # fmt: skip
         shared, unsaid = judged_again(evidence, shared)
-        return replace(shared, audit={**shared.audit, "shared": self._told(evidence, shared, numbers, unsaid)})
+        return replace(
+            shared, audit={**shared.audit, "shared": self._told(evidence, shared, numbers, unsaid, attributes, by_group)}
+        )
 
-    def _told(self, evidence: Evidence, shared: Evidence, numbers: Numbers, unsaid: int) -> dict[str, Any]:
+    def _told(
+        self, evidence: Evidence, shared: Evidence, numbers: Numbers, unsaid: int, attributes: int, by_group: ByGroup
+    ) -> dict[str, Any]:
         """What the reader of the bundle is told of what is not in it."""
         return {
             "fewest_patients": FEWEST,
             "classes_withheld": sorted(self._cells.withheld),
             "withheld": {
-                "levels": len(numbers.levels), "contrasts": len(numbers.contrasts), "sentences": unsaid,
+                "levels": len(numbers.levels), "contrasts": len(numbers.contrasts), "sentences": unsaid, "attributes": attributes,
+                "unit_classes": sum(len(unit.fires) for unit in evidence.units) - sum(len(unit.fires) for unit in shared.units),
                 **{
                     name: _gone(getattr(evidence, name), getattr(shared, name))
-                    for name in ("operating", "by_outcome", "curves", "histograms", "profiles", "detectors", "overlaps", "gaps")
+                    for name in ("operating", "by_outcome", "curves", "histograms", "profiles", "detectors", "overlaps", "subgroups", "units", "gaps")
                 },
             },
+            "groups_told": group_table.columns(by_group, self._record, self._cells),
             "pictures": len(shared.pictures),
         }  # fmt: skip
 
@@ -92,7 +104,7 @@ class Redaction:
             for kind in ("attributions", "analyses")
         }
         own = {
-            "title": self._texts.title(str(audit["title"])), "plan": self._pseudonyms.digest(str(audit["plan"])),
+            "title": self._texts.title(str(audit["title"])), "card": self._said.card(audit.get("card")), "plan": self._pseudonyms.digest(str(audit["plan"])),
             "report": {"formats": audit["report"]["formats"], "images": pictures},
             "plugins": [part["name"] if part["kind"] == "distribution" else "(file)" for part in self._record.made_with["plugins"]],
         }  # fmt: skip
@@ -200,7 +212,9 @@ class Redaction:
         name = f"image {self._pseudonyms.image(self._record.audited[number].id)}"
         image = Image.fromarray(np.ascontiguousarray(picture.pixels, np.uint8))
         image.thumbnail((LARGEST, LARGEST))
-        return replace(picture, case=name, pixels=np.asarray(image, np.uint8))
+        gone = {box.label for box in self._record.audited[number].boxes} & self._cells.withheld
+        others = () if gone else picture.other_boxes
+        return replace(picture, case=name, pixels=np.asarray(image, np.uint8), other_boxes=others)
 
 
 def _only(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def names(evidence: Evidence) -> set[str]:
         found |= {*model["outputs"], *model["unused"], *filter(None, model["layers"].values())}
     for use in (*evidence.audit["attributions"], *evidence.audit["analyses"]):
         found |= {use["use"], *use["use"].split(":")}
-    return found
+    return found | {told["by"] for told in evidence.audit.get("subgroups") or ()}
 
 
 class Said:
@@ -67,6 +67,14 @@ class Said:
         said = {str(key): self._top(str(key), value) for key, value in data.items()}
         return (HEAD + yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=120)).encode("utf-8")
 
+    def card(self, value: Any) -> Any:
+        """The authors' own words, shared on purpose like the title; names of patients, images and places in them are replaced."""
+        if isinstance(value, Mapping):
+            return {str(key): self.card(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.card(item) for item in value]
+        return self._texts.title(value) if isinstance(value, str) else value
+
     def _top(self, key: str, value: Any) -> Any:
         if key == "title":
             return self._texts.title(str(value))
@@ -74,6 +82,8 @@ class Said:
             return ["(file)" if str(name).endswith(".py") else name for name in value or ()]
         if key == "training_images":
             return self._value(value, self._choices("datasets", self._dataset))
+        if key == "card":
+            return self.card(value)
         if key in KINDS:
             return self._uses(KINDS[key], value)
         return self._value(value, frozenset(_words(value, TOP_WORDS)) & frozenset(_choices_of_auditor()))

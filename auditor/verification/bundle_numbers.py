@@ -21,9 +21,10 @@ from ..results import Known
 from ..share.case_tables import FOLDER
 from ..share.judged import findings
 from ..statistics.rows import IMAGE, Values
-from . import case_tables, compare, drawn, numbers, recorded
+from . import case_tables, compare, drawn, group_table, numbers, recorded
 from .case_tables import Cases, Part
 from .found import Difference, Level
+from .group_table import Groups
 from .withheld import Withheld
 
 NEAR = 1e-9
@@ -35,16 +36,19 @@ def of_bundle(bundle: Path, told: Evidence, registry: Registry, level: Level) ->
     cases = case_tables.read(bundle, told)
     if not cases.parts:
         raise AuditError(f"{bundle / 'cases'}: found no table; allowed: the case tables that auditor share wrote")
+    groups = group_table.read(bundle, told)
     parts = recorded.components(told, registry)
-    plan = _plan(told, parts, cases)
+    plan = _plan(told, parts, cases, groups)
     known = Known([model["training"] for model in told.models], told.controls, told.gaps, told.accounting)
     with tempfile.TemporaryDirectory() as folder:
         _fill(Path(folder) / "ledger.db", plan, cases)
         made = numbers.made_again(plan, Path(folder) / "ledger.db", told, known, bundle / FOLDER)
     made = replace(drawn.judged_by(told, made), findings=tuple(findings(told)), gates=judge(plan.config.judged_gates, told))
-    left_out, alike = Withheld(told, cases, parts), drawn.Alike(told, NEAR)
+    left_out, alike = Withheld(told, cases, parts, groups), drawn.Alike(told, NEAR)
     found, agree = compare.differences(compare.rows(told), compare.rows(made), alike, left_out)
     level.differences += [*_withheld_in_vain(told, cases), *found, *drawn.adjusted(told)]
+    if len({image for split, image in cases.patients if split == "audited"}) == told.dataset["images"]:
+        level.differences += group_table.counted(told, made, list(groups))
     level.said.append(f"{agree:,} numbers were made again from cases/ and agree; {TOLERANCE}")
     level.said += [*alike.told(), *left_out.told()]
 
@@ -57,9 +61,9 @@ def _withheld_in_vain(told: Evidence, cases: Cases) -> Iterator[Difference]:
             yield Difference("results.json, audit, shared", f"says that {name} is withheld; its cases are in cases/")
 
 
-def _plan(told: Evidence, parts: recorded.Components, cases: Cases) -> Plan:
+def _plan(told: Evidence, parts: recorded.Components, cases: Cases, groups: Groups) -> Plan:
     """The plan of the audit as far as the tables know its images."""
-    audited = _samples(told, cases, "audited")
+    audited = _samples(told, cases, "audited", groups)
     record = {
         "available": len(audited), "dataset": {"digest": ""}, "data_key": "bundle", "unmet": (),
         "boxes": {"listed": 0, "used": 0, "clipped": 0, "quarantined": ()},
@@ -68,18 +72,23 @@ def _plan(told: Evidence, parts: recorded.Components, cases: Cases) -> Plan:
     }  # fmt: skip
     plan = recorded.plan(told, parts, record, audited)
     if any(part.split == "training" for part in cases.parts):
-        samples = _samples(told, cases, "training")
+        samples = _samples(told, cases, "training", {})
         second = {"available": len(samples), "digest": "", "data_key": "bundle", "units": _units(cases, "training")}
         plan = replace(plan, training=recorded.training(plan, parts, second, samples))
     return plan
 
 
-def _samples(told: Evidence, cases: Cases, split: str) -> list[Sample]:
+def _samples(told: Evidence, cases: Cases, split: str, groups: Groups) -> list[Sample]:
     """The images of a split in order of their pseudonyms, with the labels that the tables tell."""
     images = sorted(image for one, image in cases.patients if one == split)
     classes = told.dataset["classes"]
     return [
-        Sample(image, cases.patients[split, image], tuple(cases.labels.get((split, image, name)) for name in classes))
+        Sample(
+            image,
+            cases.patients[split, image],
+            tuple(cases.labels.get((split, image, name)) for name in classes),
+            metadata={by: of[image] for by, of in groups.items() if image in of},
+        )
         for image in images
     ]
 

@@ -76,7 +76,7 @@ def _names(told: Evidence) -> dict[str, tuple[str, str | None]]:
 
 def _read_table(path: Path, about: tuple[str, str | None], told: Evidence, found: Cases) -> None:
     models, classes = [str(model["id"]) for model in told.models], [*told.dataset["classes"], IMAGE]
-    rows = _lines(path)
+    rows = lines(path)
     header = next(rows, (1, []))[1]
     metrics = header[len(ABOUT) :]
     _check_header(path, header, metrics, told)
@@ -86,7 +86,7 @@ def _read_table(path: Path, about: tuple[str, str | None], told: Evidence, found
         place = f"{path}:{number}"
         if len(row) != len(header):
             raise AuditError(f"{place}: found {len(row)} cells; allowed: {len(header)}, as in the first line")
-        split, model, image, patient, name, label = (_plain(cell) for cell in row[: len(ABOUT)])
+        split, model, image, patient, name, label = (plain(cell) for cell in row[: len(ABOUT)])
         _choice(place, "split", split, SPLITS)
         _choice(place, "model", model, models)
         _choice(place, "class", name, classes)
@@ -109,7 +109,7 @@ def _read_table(path: Path, about: tuple[str, str | None], told: Evidence, found
         found.parts.append(Part(split, model, *about, images, names, dict(zip(metrics, columns, strict=True))))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of a table."""
     csv.field_size_limit(KEPT)
     try:
@@ -142,7 +142,7 @@ def _choice(place: str, column: str, found: str, allowed: Sequence[str]) -> None
         raise AuditError(f"{place}: {column}: found {found[:60]!r}; allowed: {choices}{nearest(found, allowed)}")
 
 
-def _plain(cell: str) -> str:
+def plain(cell: str) -> str:
     """Text without the quote that keeps a spreadsheet from computing it."""
     return cell[1:] if cell.startswith("'") else cell
 

@@ -13,12 +13,12 @@ from .found import Difference
 
 TABLES = (
     "summaries", "comparisons", "repeated", "curves", "operating", "by_outcome", "detectors", "controls", "histograms", "profiles",
-    "overlaps", "gates", "findings", "gaps",
+    "overlaps", "subgroups", "units", "gates", "findings", "gaps",
 )  # fmt: skip
 WHOLE = ("accounting", "metrics")
 """Not rows, but mappings that are made anew too."""
 NAMED = (
-    "metric", "analysis", "attribution", "check", "gate", "after", "unit", "feature", "outcome", "assuming", "family", "strategy",
+    "metric", "analysis", "attribution", "check", "gate", "after", "unit", "feature", "outcome", "assuming", "by", "group", "against", "family", "strategy",
     "reference", "model", "base", "class", "kind", "reason",
 )  # fmt: skip
 """What a row is about, in the order in which it is named; the other fields are what it says."""
@@ -71,7 +71,7 @@ def differences(
                     if alike(table, mine, field, one, other):
                         agree += _numbers(one)
                     else:
-                        found.append(Difference(place, f"{field} is {_shown(one)}; from the cases it is {_shown(other)}"))
+                        found.append(Difference(place, f"{field} is {shown(one)}; from the cases it is {shown(other)}"))
     for name in WHOLE:
         if not left_out(name, {}, ""):
             found += _inside(name, told[name], made[name])
@@ -122,7 +122,7 @@ def _inside(name: str, told: Any, made: Any) -> Iterator[Difference]:
         for key in sorted(told.keys() | made.keys()):
             yield from _inside(f"{name}, {key}", told.get(key), made.get(key))
     elif not same(told, made, 0.0):
-        yield Difference(f"results.json, {name}", f"is {_shown(told)}; from the cases it is {_shown(made)}")
+        yield Difference(f"results.json, {name}", f"is {shown(told)}; from the cases it is {shown(made)}")
 
 
 def _numbers(value: Any) -> int:
@@ -131,6 +131,7 @@ def _numbers(value: Any) -> int:
     return int(isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
     text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 160 else f"{text[:159]}…"

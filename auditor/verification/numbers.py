@@ -16,10 +16,13 @@ from ..plan import Plan, component_identity
 from ..registry import Registry
 from ..results import Known, gather
 from ..statistics.rows import BASELINE
-from . import compare, recorded
+from . import compare, group_table, recorded
 from .found import Difference, Level
 
-DESCRIPTIONS = "descriptions of the networks, the machine and the self-test, and who was trained on, are taken as told"
+DESCRIPTIONS = (
+    "descriptions of the networks and how many parameters they have, the machine and the day, the self-test, who was trained on, what the "
+    "data set says of its images, and the authors' own card are taken as told"
+)
 
 
 def told_in(folder: Path) -> Evidence:
@@ -46,7 +49,7 @@ def of_run(run: Path, told: Evidence, registry: Registry, level: Level) -> None:
     made = made_again(plan, ledger, told, Known(training=[model["training"] for model in told.models]), ledger)
     left_out = NotMade(plan, parts)
     found, agree = compare.differences(compare.rows(told), compare.rows(made), left_out=left_out)
-    level.differences += found
+    level.differences += [*found, *group_table.counted(told, made, [one["by"] for one in made.audit["subgroups"]])]
     level.said.append(f"{agree:,} numbers were made again from the ledger and are the same to the last bit")
     level.said += left_out.told()
 

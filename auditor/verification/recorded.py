@@ -17,6 +17,7 @@ from ..dataset import Dataset
 from ..errors import AuditError
 from ..evidence import Evidence
 from ..gates import Gate
+from ..groups import Grouping
 from ..model import Layers, ModelLoader, Preprocessing
 from ..options import Refused
 from ..plan import BoxCount, Plan, PlannedModel, Unit
@@ -153,11 +154,16 @@ def config_of(told: Evidence) -> AuditConfig:
         batch=audit["batch"],
         max_quarantine=told.accounting["max_quarantine"],
         controls=audit["controls"],
+        subgroups=tuple(_grouping(one) for one in audit.get("subgroups") or ()),
     )
     cards = [card["training"] for card in told.models]
     if cards and all(cards):  # `counted` asks these for how rare the classes are
         config._trained = tuple(Trained(Path(), _card(card)) for card in cards)
     return config
+
+
+def _grouping(told: Mapping[str, Any]) -> Grouping:
+    return Grouping(by=told["by"], bands=tuple(told["bands"]), metrics=tuple(told["metrics"]), primary=tuple(told["primary"]))
 
 
 def _card(training: Mapping[str, Any]) -> dict[str, Any]:

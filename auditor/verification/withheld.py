@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..evidence import Evidence
@@ -12,6 +12,7 @@ from ..statistics.one_per_patient import ASSUMING
 from ..statistics.rows import BASELINE, GROUPS, IMAGE, MACRO, MODEL
 from .case_tables import Cases
 from .compare import ABSENT, rows
+from .group_table import Groups
 from .recorded import Components
 
 BY_RARITY = (MODEL, *GROUPS)
@@ -24,6 +25,7 @@ TABLES = {
     "profiles": "of profiles of features, made from embeddings",
     "overlaps": "of features that networks share, made from weights",
     "histograms": "of histograms, whose bins were widened",
+    "units": "of the gallery of units, made over the whole data set at once",
     "accounting": "",
 }
 
@@ -31,7 +33,7 @@ TABLES = {
 class Withheld:
     """Says of a row (or of one of its fields) that it is not compared, and counts the rows by reason."""
 
-    def __init__(self, told: Evidence, cases: Cases, parts: Components) -> None:
+    def __init__(self, told: Evidence, cases: Cases, parts: Components, groups: Groups) -> None:
         self._told, self._absent = told, set(parts.absent)
         shared: Mapping[str, Any] = told.audit.get("shared") or {}
         train = told.dataset["train"]
@@ -43,7 +45,8 @@ class Withheld:
         pairs = {(part.analysis, part.attribution) for part in cases.parts}
         self._columns = {pair: cases.columns(*pair) for pair in pairs}
         self._images = len({image for split, image in cases.patients if split == "audited"})
-        self._families = self._incomplete()
+        self._groups = groups
+        self._families = self._incomplete("comparisons", _family) | self._incomplete("subgroups", _by_group)
         self._curves = int((shared.get("withheld") or {}).get("curves", 0))
         self._counted: set[int] = set()
         self.count: Counter[str] = Counter()
@@ -62,6 +65,8 @@ class Withheld:
             return True
         if table == "operating" and field == "unknown":
             return bool(self._images != self._told.dataset["images"])
+        if table == "subgroups" and field in ("p_adjusted", "verdict"):
+            return _by_group(self._told, row) in self._families
         joint = table == "comparisons" and field in ("joint_low", "joint_high", "p_adjusted")
         return joint and _family(self._told, row) in self._families
 
@@ -70,6 +75,8 @@ class Withheld:
             return TABLES[table] or "accounting"
         if row.get("missing") == REASON:
             return f"withheld ({REASON})"
+        if "by" in row and row["by"] not in self._groups:
+            return "by groups that this bundle does not tell image by image"
         name = str(row.get("attribution") or "").partition(":")[0]
         if lost := {str(row.get("analysis")), name} & self._absent:
             return f"of the plugin {min(lost)}, which is not at hand (give --audit AUDIT.yaml)"
@@ -100,12 +107,12 @@ class Withheld:
                     return name
         return str(row["metric"])
 
-    def _incomplete(self) -> set[tuple[Any, ...]]:
+    def _incomplete(self, table: str, family: Callable[[Evidence, Mapping[str, Any]], tuple[Any, ...]]) -> set[tuple[Any, ...]]:
         """The families of hypotheses of which some member cannot be made again."""
         found = set()
-        for row in rows(self._told)["comparisons"]:
-            if (row["claim"] is not None or row["missing"] == REASON) and self._why("comparisons", row):
-                found.add(_family(self._told, row))
+        for row in rows(self._told)[table]:
+            if (row["claim"] is not None or row["missing"] == REASON) and self._why(table, row):
+                found.add(family(self._told, row))
         return found
 
     def told(self) -> list[str]:
@@ -115,7 +122,18 @@ class Withheld:
             lines.append(
                 f"not recomputed: joint intervals of {len(self._families):,} of the families of contrasts, which lack a member"
             )
-        return [*lines, "not recomputed: accounting; descriptions of the networks, the machine and the self-test"]
+        return [
+            *lines,
+            "not recomputed: accounting; descriptions of the networks, the machine and the day, the self-test, the data and the authors' own card",
+        ]
+
+
+def _by_group(told: Evidence, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """As subgroups are sorted into families: the declared claims of all attributes together."""
+    declared = {(one["by"], name) for one in told.audit["subgroups"] for name in one["primary"]}
+    if (row["by"], row["metric"]) in declared and row["class"] == MACRO:
+        return ("subgroups",)
+    return "subgroups", row["by"], row["metric"], row["analysis"], row["attribution"]
 
 
 def _family(told: Evidence, row: Mapping[str, Any]) -> tuple[Any, ...]:

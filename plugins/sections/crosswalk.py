@@ -17,7 +17,7 @@ WHERE = {
     "title_block": "Title block", "summary": "Summary", "data": "Data", "reference_standard": "Reference standard",
     "strategies": "Strategies", "discrimination": "Discrimination", "calibration": "Calibration", "where_it_looks": "Maps",
     "controls": "Controls", "logit_shift": "By heart", "outcomes": "Right and wrong", "limits": "Limits", "gaps": "Gaps",
-    "oversight": "Oversight", "methods": "Methods", "provenance": "Provenance", "changes": "Changes",
+    "oversight": "Oversight", "methods": "Methods", "provenance": "Provenance", "changes": "Changes", "subgroups": "Subgroups",
 }  # fmt: skip
 """Short names of the sections that checklists point to."""
 
@@ -33,7 +33,8 @@ class Crosswalk(Section):
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A row of counts and a table of items per checklist."""
         found = [(checklist, answers(checklist, evidence)) for checklist in shipped()]
-        return {"counts": _counts(found), "checklists": [_table(checklist, told) for checklist, told in found]}
+        grouped = bool(evidence.audit.get("subgroups"))  # without any there is no such section to point to
+        return {"counts": _counts(found), "checklists": [_table(checklist, told, grouped) for checklist, told in found]}
 
 
 def _counts(found: list[tuple[Checklist, list[Answer]]]) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def _called(checklist: Checklist) -> str:
     return f"{checklist.name} ({checklist.version})"
 
 
-def _table(checklist: Checklist, told: list[Answer]) -> dict[str, Any]:
+def _table(checklist: Checklist, told: list[Answer], grouped: bool) -> dict[str, Any]:
     return {
         "name": _called(checklist),
         "source": checklist.source,
@@ -60,7 +61,7 @@ def _table(checklist: Checklist, told: list[Answer]) -> dict[str, Any]:
             {
                 "item": answer.item.item,
                 "asks": answer.item.asks,
-                "where": [(name, WHERE[name]) for name in answer.item.sections],
+                "where": [(name, WHERE[name]) for name in answer.item.sections if grouped or name != "subgroups"],
                 "status": answer.status,
                 "why": answer.why,
                 "there": [_words(text) for text in answer.there],

@@ -29,6 +29,7 @@ class Data(Section):
             "stated_rows": card_rows(evidence, *STATED),
             "counted": known_rows(_counted(evidence)),
             "people": _people(evidence.dataset.get("described") or {}),
+            "copy": bool(evidence.audit.get("shared")),
             "notes": list(evidence.dataset.get("notes") or ()),
         }
 
@@ -61,13 +62,12 @@ def _training(training: Mapping[str, Any]) -> str:
     )
 
 
-def _missing(counts: Mapping[str, Mapping[str, int]]) -> str | None:
+def _missing(counts: Mapping[str, Mapping[str, int | None]]) -> str | None:
     if not counts:
         return None
-    unknown = {name: count.get("unknown", 0) for name, count in counts.items() if count.get("unknown", 0)}
-    return (
-        ", ".join(f"{name} {figure(n)}" for name, n in unknown.items()) or "none: every used image has a label for every class"
-    )
+    unknown = {name: count.get("unknown", 0) for name, count in counts.items()}
+    told = [f"{name} {'not shared' if n is None else figure(n)}" for name, n in unknown.items() if n != 0]
+    return ", ".join(told) or "none: every used image has a label for every class"
 
 
 def _met(evidence: Evidence) -> str | None:
@@ -76,11 +76,18 @@ def _met(evidence: Evidence) -> str | None:
     told = [met for met in known if met]
     if not told:
         return None
-    trained, chosen = (max(met[side] for met in told) for side in ("training", "validation"))
+    trained, chosen = (_most([met[side] for met in told]) for side in ("training", "validation"))
     unknown = (
         f"; not known for {figure(len(known) - len(told))} of {figure(len(known))} networks" if len(told) < len(known) else ""
     )
-    return f"{figure(trained)} trained on, {figure(chosen)} used to choose the best epoch{unknown}"
+    return f"{trained} trained on, {chosen} used to choose the best epoch{unknown}"
+
+
+def _most(numbers: list[int | None]) -> str:
+    """The largest; in a copy that was given away one may be too small to be told."""
+    told = [n for n in numbers if n is not None]
+    most = figure(max(told)) if told and max(told) else None
+    return most or ("some, too few to be shared" if len(told) < len(numbers) else figure(0))
 
 
 def _people(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -99,6 +106,8 @@ def _people(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None
 
 
 def _said(found: Mapping[str, Any] | None) -> str | None:
+    if found and "missing" in found:
+        return str(found["missing"])
     if not found or not found["known"]:
         return None
     if "counts" in found:

@@ -62,12 +62,19 @@ def _labels(evidence: Evidence) -> dict[str, Any] | None:
             {
                 "name": name,
                 "cells": [
-                    figure(count[kind]) if kind in count else None for kind in ("positive", "negative", "unknown", "boxes")
+                    _count(count, kind) for kind in ("positive", "negative", "unknown", "boxes")
                 ],
             }
             for name, count in counts.items()
         ],
     }  # fmt: skip
+
+
+def _count(count: Mapping[str, int | None], kind: str) -> str | None:
+    """A count; None where it is not recorded. In a copy that was given away, too few to be told."""
+    if kind not in count:
+        return None
+    return "not shared" if (n := count[kind]) is None else figure(n)
 
 
 @hookimpl

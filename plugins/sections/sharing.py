@@ -11,7 +11,9 @@ from auditor.drawing import figure
 NAMES = {
     "levels": "numbers of networks", "contrasts": "contrasts", "operating": "operating points", "by_outcome": "numbers of maps by outcome",
     "curves": "calibration curves", "histograms": "histograms", "profiles": "profiles of classes", "detectors": "detecting units",
-    "overlaps": "feature overlaps", "gaps": "gaps", "sentences": "sentences that quote what is withheld, or are a plugin's own",
+    "overlaps": "feature overlaps", "gaps": "gaps", "subgroups": "numbers by group", "units": "channels of the gallery",
+    "unit_classes": "counts of findings on the top images of a channel", "attributes": "attributes of images that no subgroup declares",
+    "sentences": "sentences that quote what is withheld, or are a plugin's own",
 }  # fmt: skip
 
 
@@ -33,6 +35,9 @@ class Sharing(Section):
             "classes": told.get("classes_withheld") or [],
             "rows": [(NAMES.get(name, name), figure(n)) for name, n in withheld.items() if n],
             "pictures": told.get("pictures", 0),
+            "untold": [
+                each["by"] for each in evidence.audit.get("subgroups") or () if each["by"] not in told.get("groups_told", ())
+            ],
         }
 
 

@@ -173,7 +173,7 @@ def _checked(evidence: Evidence) -> str:
 def _unmet(evidence: Evidence) -> str:
     """That no network has met an audited patient before, where that is known of all of them."""
     met = [(model.get("training") or {}).get("met") for model in evidence.models]
-    clean = met and all(known and not any(known.values()) for known in met)
+    clean = met and all(known and all(n == 0 for n in known.values()) for known in met)
     return "No audited patient was among the images that the networks were trained or chosen on." if clean else ""
 
 

@@ -19,7 +19,7 @@ class UnitGallery(Section):
     name = "unit_gallery"
     title = "What single channels respond to"
     template = "unit_gallery.html"
-    order = 51
+    order = 101
 
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A part for the first network of each strategy and architecture."""
@@ -28,6 +28,7 @@ class UnitGallery(Section):
             "key": unit_key(),
             "parts": [part for model in _first(evidence) if (part := _part(evidence, model))],
             "images": bool((evidence.audit.get("report") or {}).get("images", True)),
+            "copy": bool(evidence.audit.get("shared")),
             "measured": bool(evidence.units) or any(row.metric == "active_channels" for row in evidence.summaries),
         }
 
@@ -97,24 +98,28 @@ def _table(evidence: Evidence, units: Sequence[ShownUnit]) -> dict[str, Any] | N
     if not units:
         return None
     shares = {(unit.unit, one.class_name): one for unit in units for one in unit.fires}
-    names = ordered_classes(evidence, (one.class_name for one in units[0].fires))
+    of_all = {one.class_name: one for unit in units for one in unit.fires}
+    names = ordered_classes(evidence, of_all)
+    lacking = "not shared" if evidence.audit.get("shared") else "not counted"
     return {
         "columns": [f"Channel {unit.unit}" for unit in units],
         "counted": [f"{figure(unit.tops)} top images" for unit in units],
-        "all": max(one.of_all for one in units[0].fires),
+        "all": max((one.of_all for one in of_all.values()), default=0),
         "rows": [
             {
                 "name": name,
-                "all": _share(shares[units[0].unit, name].shown_by_all, shares[units[0].unit, name].of_all),
+                "all": _share(of_all[name].shown_by_all, of_all[name].of_all),
                 "cells": [
-                    (_share(one.shown, one.of_top), unit.class_name == name)
+                    (
+                        _share(one.shown, one.of_top) if (one := shares.get((unit.unit, name))) else lacking,
+                        unit.class_name == name,
+                    )
                     for unit in units
-                    for one in [shares[unit.unit, name]]
                 ],
             }
             for name in names
         ],
-        "peaks": [_peaks(unit) for unit in units],
+        "peaks": [lacking if evidence.audit.get("shared") else _peaks(unit) for unit in units],
     }
 
 
