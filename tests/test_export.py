@@ -49,6 +49,7 @@ def test_every_table_has_a_row_per_number(run: Path) -> None:
         "by_outcome": len(evidence.by_outcome),
         "gaps": len(evidence.gaps),
         "gates": len(evidence.gates),
+        "subgroups": len(evidence.subgroups),
         "quarantined": len(evidence.accounting["quarantined"]),
     }
     for row, summary in zip(written["summaries"], evidence.summaries, strict=True):

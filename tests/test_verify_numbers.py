@@ -190,7 +190,7 @@ def test_an_edited_value_in_the_ledger_is_found(folder: Path, capsys: pytest.Cap
     ledger = sqlite3.connect(folder / "ledger.db")
     unit, chunk, values = ledger.execute("select unit, chunk, vals from measured where metric='logit' limit 1").fetchone()
     numbers = np.frombuffer(values, "<f8").copy()
-    numbers[0] += 5
+    numbers *= -1
     ledger.execute("update measured set vals=? where unit=? and chunk=? and metric='logit'", (numbers.tobytes(), unit, chunk))
     ledger.commit()
     ledger.close()

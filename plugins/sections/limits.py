@@ -39,7 +39,8 @@ class Limits(Section):
 
 def _few(evidence: Evidence) -> str:
     counts = evidence.dataset.get("counts") or {}
-    few = {name: count["positive"] for name, count in counts.items() if count.get("positive", FEW) < FEW}
+    known = {name: count.get("positive") for name, count in counts.items()}
+    few = {name: n for name, n in known.items() if n is not None and n < FEW}
     said = ", ".join(f"{name} ({figure(n)})" for name, n in few.items())
     return (
         f"Few images with the finding, fewer than {FEW}: {said}. Numbers of these findings are weak or missing." if few else ""
@@ -62,7 +63,7 @@ def _unmeasured(evidence: Evidence) -> str:
     lacking = [row for row in evidence.summaries if row.value is None and row.class_name not in OVER_CLASSES]
     if not lacking:
         return ""
-    return f"{figure(len(lacking))} of {figure(len(evidence.summaries))} numbers are not estimable; each says why in its place."
+    return f"{figure(len(lacking))} of {figure(len(evidence.summaries))} numbers have no value; each says why in its place."
 
 
 def _boxes(evidence: Evidence) -> str:
