@@ -22,7 +22,7 @@ from auditor.evidence import Evidence
 from auditor.registry import Registry
 from auditor.report import render, write_pdf
 from auditor.share.bundle import share
-from auditor.verification import files, page, paper, rerun
+from auditor.verification import drawn, files, page, paper, rerun
 from auditor.verification.found import Level
 
 FAINT = Path(__file__).parent / "plugins_for_tests" / "faint.py"
@@ -476,3 +476,46 @@ def test_a_value_that_the_network_does_not_give_is_named(folder: Path, whole: Pa
 def test_a_bundle_has_no_level_3(bundle: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, words = told(capsys, bundle, "--level", 3, "--audit", whole / "audit.yaml")
     assert (code, "level 3 needs the run folder" in words) == (2, True)
+
+
+# what a bundle tells in other words, or draws otherwise
+
+
+def test_a_note_is_the_same_without_what_is_drawn_and_without_counts_of_few(evidence: Evidence) -> None:
+    alike = drawn.Alike(evidence, 1e-9)
+    contrast: dict[str, Any] = {"metric": "auroc", "class": "Mass"}
+
+    def same(one: str | None, other: str | None) -> bool:
+        return alike("comparisons", contrast, "note", one, other)
+
+    dropped = "1 of 9,999 resamples dropped: a class had no positives or no negatives"
+    assert same(f"fewer than 20 patients; {dropped}", "fewer than 20 patients")
+    assert same(None, dropped)
+    assert same(
+        "fewer than 5 of 12 cases left out: no value in every network", "1 of 12 cases left out: no value in every network"
+    )
+    assert not same("fewer than 20 patients", "fewer than 10 patients")
+    assert not same(None, "10 of 12 cases left out: no value in every network")
+
+
+@pytest.mark.parametrize(
+    ("single", "joint", "made", "is_alike"),
+    [(0.1, 0.3, 0.4, True), (0.1, 0.3, 0.45, False), (0.1, 5.0, 9.0, True), (0.1, 5.0, 11.0, False)],
+)
+def test_a_joint_interval_agrees_to_within_what_draws_allow(
+    single: float, joint: float, made: float, is_alike: bool, evidence: Evidence
+) -> None:
+    contrast = {"metric": "brier", "class": "Mass", "low": -single, "high": single, "joint_low": -joint, "joint_high": joint}
+    assert drawn.Alike(evidence, 1e-9)("comparisons", contrast, "joint_high", joint, made) is is_alike
+
+
+def test_undefined_and_not_asked_for_are_told_apart(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An image without a probability was not measured; one with an undefined probability was, and is counted as left out."""
+    texts = []
+    for cell in ("", "undefined"):
+        change(bundle / "cases" / "performance.csv", _cell("probability", cell))
+        code, words = told(capsys, bundle)
+        assert code == 1, words
+        texts.append(words)
+    assert texts[0] != texts[1]
+    assert "cases left out: no value in every network" in texts[1]
