@@ -22,7 +22,7 @@ from auditor.evidence import Evidence
 from auditor.registry import Registry
 from auditor.report import render, write_pdf
 from auditor.share.bundle import share
-from auditor.verification import drawn, files, page, paper, rerun
+from auditor.verification import bundle_numbers, case_tables, drawn, files, page, paper, rerun
 from auditor.verification.found import Level
 
 FAINT = Path(__file__).parent / "plugins_for_tests" / "faint.py"
@@ -188,7 +188,11 @@ def test_and_from_the_case_tables_of_a_bundle(bundle: Path, what: str, capsys: p
 
 def test_an_edited_value_in_the_ledger_is_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ledger = sqlite3.connect(folder / "ledger.db")
-    unit, chunk, values = ledger.execute("select unit, chunk, vals from measured where metric='logit' limit 1").fetchone()
+    key = next(
+        unit["key"] for unit in json.loads((folder / "plan.json").read_text())["units"] if unit["analysis"] == "performance"
+    )
+    asked = "select unit, chunk, vals from measured where metric='logit' and unit=? limit 1"
+    unit, chunk, values = ledger.execute(asked, (key,)).fetchone()
     numbers = np.frombuffer(values, "<f8").copy()
     numbers[0] += 5
     ledger.execute("update measured set vals=? where unit=? and chunk=? and metric='logit'", (numbers.tobytes(), unit, chunk))
@@ -394,7 +398,7 @@ def _short(rows: list[list[str]]) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (_cell("logit", "nan"), "performance.csv:2: logit: found 'nan'; allowed: a finite number, or an empty cell where there is none"),
+        (_cell("logit", "nan"), "performance.csv:2: logit: found 'nan'; allowed: a finite number, undefined, or an empty cell where none was asked for"),
         (_cell("logit", "1_0"), "performance.csv:2: logit: found '1_0'; allowed: a finite number"),
         (_cell("logit", "1e999"), "performance.csv:2: logit: found '1e999'; allowed: a finite number"),
         (_cell("label", "2"), "performance.csv:2: label: found '2'; allowed: 1, 0, (empty)"),
@@ -509,13 +513,16 @@ def test_a_joint_interval_agrees_to_within_what_draws_allow(
     assert drawn.Alike(evidence, 1e-9)("comparisons", contrast, "joint_high", joint, made) is is_alike
 
 
-def test_undefined_and_not_asked_for_are_told_apart(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An image without a probability was not measured; one with an undefined probability was, and is counted as left out."""
-    texts = []
-    for cell in ("", "undefined"):
-        change(bundle / "cases" / "performance.csv", _cell("probability", cell))
-        code, words = told(capsys, bundle)
-        assert code == 1, words
-        texts.append(words)
-    assert texts[0] != texts[1]
-    assert "cases left out: no value in every network" in texts[1]
+def test_undefined_and_not_asked_for_are_told_apart(whole: Path, bundle: Path) -> None:
+    """A case without a logit was not measured for it; one with an undefined logit was, and has no value."""
+    evidence = Evidence.from_json((whole / "run" / "results.json").read_text())
+
+    def first(cell: str) -> np.ndarray[Any, Any]:
+        change(bundle / "cases" / "performance.csv", _cell("logit", cell))
+        part = next(part for part in case_tables.read(bundle, evidence).parts if part.analysis == "performance")
+        number = {image: place for place, image in enumerate(sorted(set(part.images)))}
+        return bundle_numbers._values(part, number, evidence.dataset["classes"])["logit"].value
+
+    known, not_asked, undefined = (first(cell) for cell in ("0.5", "", "undefined"))
+    assert (len(not_asked), len(undefined)) == (len(known) - 1, len(known))
+    assert (np.isnan(not_asked).sum(), np.isnan(undefined).sum()) == (0, 1)
