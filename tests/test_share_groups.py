@@ -198,6 +198,13 @@ def test_nobody_is_in_a_small_cell_of_the_table_of_groups(drawn: list[tuple[int,
     assert all(len(patients) >= 5 for patients in who.values()) or not columns
 
 
+@pytest.mark.parametrize(("positive_men", "columns"), [(30, ["sex"]), (3, []), (57, []), (0, ["sex"])])
+def test_a_column_of_groups_in_which_few_have_a_finding_is_left_out(positive_men: int, columns: list[str]) -> None:
+    found = Known(people(100, 60, positive_men), {}, ())
+    record: Any = type("Record", (), {"plan": {"dataset": {"classes": ["A", "B", "C"]}}})
+    assert group_table.columns(found, record, found._cells) == columns
+
+
 # The gallery of units
 
 
