@@ -20,6 +20,8 @@ def written(samples: Sequence[Sample], subgroups: Sequence[Grouping] = ()) -> di
     >>> written([Sample("a.png", "p1", (1, None), (Box("Mass", 0, 0, 0.5, 1),))])["labels"]
     ['1?']
     """
+    found = [groups(grouping, samples) for grouping in subgroups]
+    told = {one.by: {"names": list(one.names), "of": one.code.tolist()} for one in found}
     return {
         "patients": [sample.patient for sample in samples],
         "labels": ["".join(LABELS[label] for label in sample.labels) for sample in samples],
@@ -29,10 +31,7 @@ def written(samples: Sequence[Sample], subgroups: Sequence[Grouping] = ()) -> di
             for box in sample.boxes
         ],
         "problems": {sample.id: sample.problem for sample in samples if sample.problem},
-        "groups": {
-            found.by: {"names": list(found.names), "of": found.code.tolist()}
-            for found in (groups(grouping, samples) for grouping in subgroups)
-        },
+        **({"groups": told} if told else {}),
     }
 
 

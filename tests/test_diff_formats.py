@@ -164,7 +164,7 @@ def test_errors_answer_to_3_and_failures_to_1(sides: tuple[Path, Path], judged: 
 def test_the_page_holds_all_it_needs_and_nothing_that_runs(judged: Difference) -> None:
     html = page(judged)
     found = Elements(html)
-    assert POLICY.split("{")[0].replace("'", "&#39;") in html
+    assert POLICY.partition("; script-src")[0].replace("'", "&#39;") in html
     assert not {"script", "iframe", "form", "object", "link"} & set(found.tags)
     assert all(link.startswith(("#", "data:")) for link in found.links)
     assert found.tags.count("details") == 3

@@ -32,7 +32,7 @@ PLACES = (
     "option of a data set", "option of a model", "sample metadata", "quarantine reason", "quarantine detail",
     "text of an exception while reading", "note of a data set", "text of an exception in an analysis", "path that is not there",
     "finding of a plugin", "text of an exception in an observer", "global of the templates", "HOME", "USER", "host name",
-    "working directory", "run folder", "comment in audit.yaml",
+    "working directory", "run folder", "comment in audit.yaml", "name of a small group",
 )  # fmt: skip
 DICOM_PLACES = (
     "patient id",
@@ -191,7 +191,8 @@ def write_audit(folder: Path, formats: str) -> Path:
         f"plugins: ['{CANARIES['plugin folder']}/{CANARIES['plugin file name']}.py']\n"
         f"report: {{formats: [{formats}]}}\n"
         "gates: [{metric: auroc, claim: at_least, value: 0.5, class: Hernia}]\n"
-        "batch: 8\nmax_quarantine: 0.5\ncontrols: false\n"
+        "batch: 8\nmax_quarantine: 0.5\ncontrols: false\nsubgroups: [ward]\n"
+        f"card: {{system: {{owner: 'whoever asked on {CANARIES['host name']}'}}}}\n"
     )
     return path
 
@@ -231,6 +232,11 @@ def test_no_planted_word_leaves_with_a_bundle(told: Any) -> None:
     assert found.evidence.audit["shared"]["classes_withheld"] == ["Hernia"]
     assert [row.missing for row in found.evidence.gates] == ["fewer than 5 patients: not shared"]
     assert found.evidence.pictures
+    assert found.evidence.audit["card"]["system"]["owner"] == "whoever asked on (host)"
+    assert {row.group for row in found.evidence.subgroups} == {"1", "group not shared"}
+    assert found.evidence.dataset["described"] == {
+        "audited": {"ward": {"known": None, "missing": "fewer than 5 patients: not shared"}}
+    }
 
 
 @pytest.mark.slow

@@ -26,7 +26,6 @@ from auditor.share.pseudonyms import Pseudonyms
 from auditor.shown_units import ShownUnit, UnitClass, UnitImage
 from auditor.verification import files
 
-
 BANDS = [25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 80]
 
 
@@ -199,6 +198,13 @@ def test_nobody_is_in_a_small_cell_of_the_table_of_groups(drawn: list[tuple[int,
     assert all(len(patients) >= 5 for patients in who.values()) or not columns
 
 
+@pytest.mark.parametrize(("positive_men", "columns"), [(30, ["sex"]), (3, []), (57, []), (0, ["sex"])])
+def test_a_column_of_groups_in_which_few_have_a_finding_is_left_out(positive_men: int, columns: list[str]) -> None:
+    found = Known(people(100, 60, positive_men), {}, ())
+    record: Any = type("Record", (), {"plan": {"dataset": {"classes": ["A", "B", "C"]}}})
+    assert group_table.columns(found, record, found._cells) == columns
+
+
 # The gallery of units
 
 
@@ -326,10 +332,9 @@ def test_what_is_forged_of_groups_is_found(copied: Path, where: str, what: str, 
 def test_two_patients_who_change_groups_are_found(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = copied / "share" / "groups.csv"
     lines = table.read_text().splitlines()
-    for at, (before, after) in (
-        (next(n for n, line in enumerate(lines) if line.endswith(f",{one}")), (one, other)) for one, other in ("FM", "MF")
-    ):
-        lines[at] = lines[at].removesuffix(before) + after
+    first = {sex: next(n for n, line in enumerate(lines) if line.endswith(f",{sex}")) for sex in "FM"}
+    for before, after in ("FM", "MF"):
+        lines[first[before]] = lines[first[before]].removesuffix(before) + after
     table.write_text("\n".join(lines) + "\n")
     relist(copied / "share")
     code, words = told(capsys, "verify", copied / "share")

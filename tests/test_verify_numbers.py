@@ -22,7 +22,7 @@ from auditor.evidence import Evidence
 from auditor.registry import Registry
 from auditor.report import render, write_pdf
 from auditor.share.bundle import share
-from auditor.verification import files, page, paper, rerun
+from auditor.verification import bundle_numbers, case_tables, drawn, files, page, paper, rerun
 from auditor.verification.found import Level
 
 FAINT = Path(__file__).parent / "plugins_for_tests" / "faint.py"
@@ -188,7 +188,11 @@ def test_and_from_the_case_tables_of_a_bundle(bundle: Path, what: str, capsys: p
 
 def test_an_edited_value_in_the_ledger_is_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ledger = sqlite3.connect(folder / "ledger.db")
-    unit, chunk, values = ledger.execute("select unit, chunk, vals from measured where metric='logit' limit 1").fetchone()
+    key = next(
+        unit["key"] for unit in json.loads((folder / "plan.json").read_text())["units"] if unit["analysis"] == "performance"
+    )
+    asked = "select unit, chunk, vals from measured where metric='logit' and unit=? limit 1"
+    unit, chunk, values = ledger.execute(asked, (key,)).fetchone()
     numbers = np.frombuffer(values, "<f8").copy()
     numbers *= -1
     ledger.execute("update measured set vals=? where unit=? and chunk=? and metric='logit'", (numbers.tobytes(), unit, chunk))
@@ -394,7 +398,7 @@ def _short(rows: list[list[str]]) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (_cell("logit", "nan"), "performance.csv:2: logit: found 'nan'; allowed: a finite number, or an empty cell where there is none"),
+        (_cell("logit", "nan"), "performance.csv:2: logit: found 'nan'; allowed: a finite number, undefined, or an empty cell where none was asked for"),
         (_cell("logit", "1_0"), "performance.csv:2: logit: found '1_0'; allowed: a finite number"),
         (_cell("logit", "1e999"), "performance.csv:2: logit: found '1e999'; allowed: a finite number"),
         (_cell("label", "2"), "performance.csv:2: label: found '2'; allowed: 1, 0, (empty)"),
@@ -476,3 +480,49 @@ def test_a_value_that_the_network_does_not_give_is_named(folder: Path, whole: Pa
 def test_a_bundle_has_no_level_3(bundle: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, words = told(capsys, bundle, "--level", 3, "--audit", whole / "audit.yaml")
     assert (code, "level 3 needs the run folder" in words) == (2, True)
+
+
+# what a bundle tells in other words, or draws otherwise
+
+
+def test_a_note_is_the_same_without_what_is_drawn_and_without_counts_of_few(evidence: Evidence) -> None:
+    alike = drawn.Alike(evidence, 1e-9)
+    contrast: dict[str, Any] = {"metric": "auroc", "class": "Mass"}
+
+    def same(one: str | None, other: str | None) -> bool:
+        return alike("comparisons", contrast, "note", one, other)
+
+    dropped = "1 of 9,999 resamples dropped: a class had no positives or no negatives"
+    assert same(f"fewer than 20 patients; {dropped}", "fewer than 20 patients")
+    assert same(None, dropped)
+    assert same(
+        "fewer than 5 of 12 cases left out: no value in every network", "1 of 12 cases left out: no value in every network"
+    )
+    assert not same("fewer than 20 patients", "fewer than 10 patients")
+    assert not same(None, "10 of 12 cases left out: no value in every network")
+
+
+@pytest.mark.parametrize(
+    ("single", "joint", "made", "is_alike"),
+    [(0.1, 0.3, 0.4, True), (0.1, 0.3, 0.45, False), (0.1, 5.0, 9.0, True), (0.1, 5.0, 11.0, False)],
+)
+def test_a_joint_interval_agrees_to_within_what_draws_allow(
+    single: float, joint: float, made: float, is_alike: bool, evidence: Evidence
+) -> None:
+    contrast = {"metric": "brier", "class": "Mass", "low": -single, "high": single, "joint_low": -joint, "joint_high": joint}
+    assert drawn.Alike(evidence, 1e-9)("comparisons", contrast, "joint_high", joint, made) is is_alike
+
+
+def test_undefined_and_not_asked_for_are_told_apart(whole: Path, bundle: Path) -> None:
+    """A case without a logit was not measured for it; one with an undefined logit was, and has no value."""
+    evidence = Evidence.from_json((whole / "run" / "results.json").read_text())
+
+    def first(cell: str) -> np.ndarray[Any, Any]:
+        change(bundle / "cases" / "performance.csv", _cell("logit", cell))
+        part = next(part for part in case_tables.read(bundle, evidence).parts if part.analysis == "performance")
+        number = {image: place for place, image in enumerate(sorted(set(part.images)))}
+        return bundle_numbers._values(part, number, evidence.dataset["classes"])["logit"].value
+
+    known, not_asked, undefined = (first(cell) for cell in ("0.5", "", "undefined"))
+    assert (len(not_asked), len(undefined)) == (len(known) - 1, len(known))
+    assert (np.isnan(not_asked).sum(), np.isnan(undefined).sum()) == (0, 1)

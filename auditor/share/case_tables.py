@@ -20,6 +20,8 @@ from .cells import Cells, few
 from .pseudonyms import Pseudonyms
 from .record import Record
 
+UNDEFINED = "undefined"
+"""In the place of a value that a case was measured for and does not have; empty: it was not measured for it."""
 ABOUT = ("split", "model", "image", "patient", "class", "label")
 FOLDER = "cases"
 
@@ -33,7 +35,7 @@ class Written(NamedTuple):
 
 
 def write(run: Path, into: Path, record: Record, cells: Cells, pseudonyms: Pseudonyms) -> Written:
-    """Write every table into `into/cases`; numbers in full precision, an empty cell where there is no value.
+    """Write every table into `into/cases`; numbers in full precision, `undefined` where there is none, an empty cell where none was asked for.
 
     Rows are in order of split, model (as in results.json), class, pseudonym of the image.
     """
@@ -80,10 +82,7 @@ def _table(
     values: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for column in columns:
         for sample, name, value in zip(column.samples, column.classes, column.values.tolist(), strict=True):
-            if value == value:
-                values[name][sample][column.metric] = value
-            else:
-                values[name][sample].setdefault("", value)
+            values[name][sample][column.metric] = value
     kept = [name for name in (*classes, IMAGE) if name in values and not _too_small(name, values[name], samples, cells)]
     about = (columns[0].split, columns[0].model)
 
@@ -94,10 +93,14 @@ def _table(
                 label = known.labels[classes.index(name)] if name != IMAGE else None
                 yield [
                     *about, image, pseudonyms.patient(known.patient), name, "" if label is None else str(label),
-                    *(repr(found[metric]) if metric in found else "" for metric in metrics),
+                    *(_cell(found.get(metric)) for metric in metrics),
                 ]  # fmt: skip
 
     return rows(), len(values) - len(kept)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else repr(value) if value == value else UNDEFINED
 
 
 def _too_small(name: str, cases_of: Iterable[str], samples: Mapping[str, Sample], cells: Cells) -> bool:

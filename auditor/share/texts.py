@@ -28,7 +28,7 @@ _FILE = re.compile(
     r"[^\s'\"/]+\.(?:png|jpe?g|tiff?|dcm|csv|tsv|xml|py|pth?|ckpt|safetensors|np[yz]|ya?ml|json|gz|zip|txt|db|html|pdf)\b", re.I
 )
 _QUOTED = re.compile(r"(?<!\w)['\"]([^'\"\n]{1,200})['\"](?!\w)")
-_COUNTED = re.compile(r"(?<![\w.,])[1-4](?= (?:of [\d,]+ )?(?:labels?|boxes|box|images?|patients?|cases?)\b)")
+_COUNTED = re.compile(r"(?<![\w.,])(?<!fewer than )[1-4](?= (?:of [\d,]+ )?(?:labels?|boxes|box|images?|patients?|cases?)\b)")
 _GENERAL = re.compile(
     r"not estimable(?: in any class| \((?:0 positives|0 negatives|n = \d+|no finite value or interval)\))?|"
     r"fewer than \d+ (?:(?:positive or negative|positive|negative) )?patients: (?P<who>.*)|"
@@ -76,7 +76,7 @@ class Texts:
         >>> Texts({}, ()).note("3 labels 'Smith' are not among the classes")
         'fewer than 5 labels (text) are not among the classes'
         """
-        return _COUNTED.sub("fewer than 5", self.ours(text))
+        return without_few(self.ours(text))
 
     def reason(self, text: str) -> str:
         """Why something is missing or failed; of what was raised, the type.
@@ -116,6 +116,15 @@ class Texts:
         if bare in self._known or bare not in self._names:
             return word
         return self._names[bare] + word[len(bare) :]
+
+
+def without_few(text: str) -> str:
+    """A sentence without a count of so few that they are somebody; a limit is no count.
+
+    >>> without_few("2 of 12 cases left out; fewer than 2 patients")
+    'fewer than 5 of 12 cases left out; fewer than 2 patients'
+    """
+    return _COUNTED.sub("fewer than 5", text)
 
 
 def exception(name: str) -> str:

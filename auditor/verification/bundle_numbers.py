@@ -130,4 +130,9 @@ def _values(part: Part, number: dict[str, int], classes: Sequence[str]) -> dict[
     sample = np.array([number[image] for image in part.images], np.int64)
     target = np.array([place[name] for name in part.classes], np.int64)
     order = np.lexsort((target, sample))
-    return {metric: Values(sample[order], target[order], column[order]) for metric, column in part.values.items()}
+    found = {}
+    for metric, column in part.values.items():
+        there = order[~np.isposinf(column[order])]
+        if len(there):
+            found[metric] = Values(sample[there], target[there], column[there])
+    return found

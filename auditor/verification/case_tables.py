@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..cases import CaseColumn
 from ..errors import AuditError, nearest
 from ..evidence import Evidence
-from ..share.case_tables import ABOUT, FOLDER, file_name
+from ..share.case_tables import ABOUT, FOLDER, UNDEFINED, file_name
 from ..statistics.rows import IMAGE
 from .files import LARGEST
 
@@ -28,7 +28,10 @@ Floats = npt.NDArray[np.float64]
 
 
 class Part(NamedTuple):
-    """The rows of one network on one split: images and classes [P], and by metric the values [P], NaN where there is none."""
+    """The rows of one network on one split: images and classes [P], and by metric the values [P].
+
+    NaN where a value is undefined, infinite where the case was not measured for the metric.
+    """
 
     split: str
     model: str
@@ -149,10 +152,12 @@ def plain(cell: str) -> str:
 
 def _value(place: str, metric: str, cell: str) -> float:
     if not cell:
+        return math.inf
+    if cell == UNDEFINED:
         return math.nan
     value = float(cell) if NUMBER.fullmatch(cell) else math.nan
     if not math.isfinite(value):
         raise AuditError(
-            f"{place}: {metric}: found {cell[:40]!r}; allowed: a finite number, or an empty cell where there is none"
+            f"{place}: {metric}: found {cell[:40]!r}; allowed: a finite number, {UNDEFINED}, or an empty cell where none was asked for"
         )
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..evidence import Evidence
 from ..share.cells import REASON
+from ..share.texts import without_few
 from ..statistics.multiplicity import benjamini_hochberg, holm
 from ..statistics.resampling import REPLICATES
 from ..statistics.rows import Comparison
@@ -25,7 +27,10 @@ SHARE = 0.15
 """Of half the width of an interval: about five standard errors of its ends, from 1,999 draws."""
 JOINT_SHARE = 0.35
 """The same of a joint interval, whose level is drawn: with few patients a little of the level is much of the interval."""
+FAR, FAR_SHARE = 8.0, 1.0
+"""A joint interval so many times as wide as the single one lies far out in the tail of a t of few patients, where hardly any draw falls."""
 STANDARD_ERRORS = 6.0
+DROPPED = re.compile(r"(?:; )?[\d,]+ of [\d,]+ resamples dropped: a class had no positives or no negatives")
 
 
 class Alike:
@@ -38,6 +43,8 @@ class Alike:
     def __call__(self, table: str, row: Mapping[str, Any], field: str, one: Any, other: Any) -> bool:
         if compare.same(one, other, self._near):
             return True
+        if field in ("note", "missing"):
+            return _said(one) == _said(other)
         if table not in ("comparisons", "repeated") or not self._is_drawn(row, field):
             return False
         alike = self._close(row, field, one, other)
@@ -76,9 +83,19 @@ class Alike:
 
 
 def _of_ends(row: Mapping[str, Any], field: str) -> float:
-    joint = field.startswith("joint")
-    low, high = (row["joint_low"], row["joint_high"]) if joint else (row["low"], row["high"])
-    return (JOINT_SHARE if joint else SHARE) * (high - low) / 2 if low is not None and high is not None else 0.0
+    low, high = row["low"], row["high"]
+    if not field.startswith("joint"):
+        return SHARE * (high - low) / 2 if low is not None and high is not None else 0.0
+    if row["joint_low"] is None or row["joint_high"] is None:
+        return 0.0
+    wide = float(row["joint_high"] - row["joint_low"])
+    far = low is not None and high is not None and wide > FAR * (high - low)
+    return (FAR_SHARE if far else JOINT_SHARE) * wide / 2
+
+
+def _said(text: str | None) -> str:
+    """A note without how many resamples were dropped, which is drawn, and without counts that a copy does not tell."""
+    return without_few(DROPPED.sub("", text or "")).strip("; ")
 
 
 def judged_by(told: Evidence, made: Evidence) -> Evidence:

@@ -39,8 +39,8 @@ class Limits(Section):
 
 def _few(evidence: Evidence) -> str:
     counts = evidence.dataset.get("counts") or {}
-    known = {name: count.get("positive") for name, count in counts.items()}
-    few = {name: n for name, n in known.items() if n is not None and n < FEW}
+    positive = {name: count.get("positive") for name, count in counts.items()}
+    few = {name: n for name, n in positive.items() if n is not None and n < FEW}
     said = ", ".join(f"{name} ({figure(n)})" for name, n in few.items())
     return (
         f"Few images with the finding, fewer than {FEW}: {said}. Numbers of these findings are weak or missing." if few else ""

@@ -25,7 +25,11 @@ class Films(ImageFolder):
     def index(self) -> list[Any]:
         from dataclasses import replace
 
-        return [replace(sample, metadata={"note": SAYS["sample metadata"]}) for sample in super().index()]
+        wards = [SAYS["name of a small group"] if number < 4 else "1" for number in range(len(super().index()))]
+        return [
+            replace(sample, metadata={"note": SAYS["sample metadata"], "ward": ward})
+            for sample, ward in zip(super().index(), wards, strict=True)
+        ]
 
     def read(self, sample: Any) -> Any:
         if sample.id.endswith("07"):
