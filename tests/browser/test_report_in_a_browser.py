@@ -233,7 +233,7 @@ def test_the_keyboard_reaches_every_control_in_order_and_shows_where_it_is(tab: 
     assert walk[0][0] == "skip"
     assert all(style != "none" and seen for _, style, seen in walk)
     names = [name for name, _, _ in walk]
-    assert names.index("A") < names.index("SELECT") < names.index("INPUT") < names.index("BUTTON") < names.index("colours")
+    assert names.index("skip") < names.index("SELECT") < names.index("INPUT") < names.index("BUTTON") < names.index("colours")
     opened.press("Enter")
     assert opened.js("document.activeElement.closest('th').getAttribute('aria-sort')") == "ascending"
     opened.press("Tab", shift=True)
