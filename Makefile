@@ -42,11 +42,9 @@ bench: $(READY)
 docs: $(READY)
 	$(RUN)/python -m auditor.reference docs/audit-yaml.md docs/metrics.md
 
-# The picture in the README: the first page of the quickstart's report. Needs chromium.
-CHROMIUM ?= chromium
+# The picture in the README: the first page of the quickstart's report. Needs pdftoppm (poppler-utils).
 page-one: demo
-	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking \
-		--window-size=1000,1700 --screenshot=docs/page-one.png file://$(CURDIR)/runs/quickstart/report.html
+	pdftoppm -r 100 -png -f 1 -l 1 -singlefile runs/quickstart/report.pdf docs/page-one
 
 # Needs uv; the lock names no registry host.
 lock:
