@@ -148,7 +148,7 @@ def _weak(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> list[F
         f"The networks are weak: {which} of {len(found)} have a mean AUROC below {WEAK} ({span}; 0.5 is a coin toss). Where a network "
         "hardly knows a finding, its maps and units say little about what its training did to it."
     )
-    return [Finding("note", text)]
+    return [Finding("caution", text)]
 
 
 def _not_run(gaps: Iterable[Gap]) -> list[Finding]:

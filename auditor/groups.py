@@ -123,7 +123,11 @@ def _mistake(grouping: Grouping, known: Sequence[str], samples: Sequence[Sample]
     """What is wrong with an attribute, or None."""
     if grouping.by not in known:
         has = f"an attribute that the data set has: {', '.join(known)}{nearest(grouping.by, known)}" if known else "none"
-        why = "" if known else "; this data set says nothing of its images beside labels and boxes (see its options)"
+        why = (
+            ""
+            if known
+            else "; this data set says nothing of its images beside labels and boxes (a table's columns are named by groups: of the data set)"
+        )
         return f"found {show(grouping.by)}; allowed: {has}{why}"
     found = groups(grouping, samples)
     there = set(found.code.tolist()) - {-1}

@@ -149,9 +149,9 @@ main.before(bar);
 
 for (const table of tables) {
   if (groupsOf(table).length > 2 && table.tBodies.length === 1)
-    for (const [header, column, span] of [...table.tHead?.rows ?? []].flatMap(row => cellsOf(table).get(row)))
-      if (span === 1 && header.scope === "col")
-        header.append(make("button", {className: "sort", onclick: () => sort(table, header, column)}, ...header.childNodes));
+    for (const [head, at, span] of [...table.tHead?.rows ?? []].flatMap(row => cellsOf(table).get(row)))
+      if (span < 2 && head.scope === "col" && head.textContent)
+        head.append(make("button", {className: "sort", onclick: () => sort(table, head, at)}, ...head.childNodes));
   if (rowsOf(table).length > SHOWN + 4) {
     const toggle = make("button", {className: "more", ariaExpanded: "false"});
     toggle.onclick = () => { toggle.ariaExpanded = toggle.ariaExpanded === "false"; shorten(table); };

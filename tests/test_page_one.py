@@ -142,12 +142,15 @@ def test_valid_explanations_are_counted_and_a_failed_check_is_named(evidence: Ev
 
 
 def test_calibration_is_held_against_what_a_calibrated_network_would_show(evidence: Evidence) -> None:
-    def said(low: float) -> str:
-        found = with_levels(evidence, level("ece", "wbce-0", 0.1, low, 0.2), level("ece_by_chance", "wbce-0", 0.06))
+    def said(low: float, *more: Summary) -> str:
+        found = with_levels(evidence, level("ece", "wbce-0", 0.1, low, 0.2), level("ece_by_chance", "wbce-0", 0.06), *more)
         return cells(found, "wbce")[CALIBRATED].word
 
     assert said(0.05) == "no error shown"
     assert said(0.07) == "no"
+    assert said(0.05, level("prevalence_gap", "wbce-0", 0.2, 0.1, 0.3)) == "no: expects findings too often"
+    assert said(0.05, level("prevalence_gap", "wbce-0", -0.2, -0.3, -0.1)) == "no: expects findings too rarely"
+    assert said(0.05, level("prevalence_gap", "wbce-0", 0.1, -0.1, 0.3)) == "no error shown"
 
 
 def test_learnt_by_heart_needs_both_the_asymmetry_and_the_shift(evidence: Evidence) -> None:

@@ -26,7 +26,9 @@ def share(run_folder: Path, out: Path | None, pictures: bool) -> ExitCode:
     click.echo(f"  left out       {withheld or 'nothing'}")
     click.echo(f"  classes        {', '.join(told['classes_withheld']) or 'none'} withheld, for fewer than 5 patients")
     click.echo(f"  pictures       {told['pictures'] or 'none'}")
-    click.echo("  said on purpose: title, names of classes, strategies, architectures and layers; read them before you send it")
+    click.echo(
+        "  said on purpose: title, card, names of classes, strategies, architectures and layers; read them before you send it"
+    )
     for message in messages:
         click.echo(f"auditor: {message}", err=True)
     return ExitCode.INCOMPLETE if messages else ExitCode.COMPLETE

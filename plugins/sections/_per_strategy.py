@@ -124,6 +124,11 @@ def below(level: Any) -> bool:
     return level.high is not None and level.high < 0
 
 
+def above(level: Any) -> bool:
+    """Whether an interval lies above 0."""
+    return level.low is not None and level.low > 0
+
+
 def beyond(low: float | None, chance: float | None) -> bool:
     """Whether an interval lies above what chance would show."""
     return low is not None and low > (chance or 0.0)

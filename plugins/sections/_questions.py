@@ -12,6 +12,7 @@ from ._per_strategy import (
     NOT_ASKED,
     Cell,
     Row,
+    above,
     below,
     beyond,
     contrasted,
@@ -108,7 +109,12 @@ def calibrated(evidence: Evidence, row: Row) -> Cell:
     off = [level for level in levels if beyond(level.low, chance.get(level.model))]
     number, versus = f"ECE {in_figures(levels)}", contrasted(evidence, row, "ece").versus
     if not off:
-        return Cell("no error shown", number, versus, "good")
+        gaps = over_classes(evidence, row, "prevalence_gap")
+        too = [way for way, off_it in (("often", above), ("rarely", below)) if any(map(off_it, gaps))]
+        if too:
+            gap = f"{number}; expected minus found {in_figures(gaps, signed)}"
+            return Cell(f"no: expects findings too {' or too '.join(too)}", gap, versus, "bad")
+        return Cell("no error shown", number, versus, "open")
     return Cell("no" if len(off) == len(levels) else "not of all networks", number, versus, "bad")
 
 
