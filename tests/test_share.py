@@ -374,6 +374,10 @@ def test_the_command_says_what_it_left_out(a_run: Path, capsys: pytest.CaptureFi
     assert out.splitlines()[0] == f"share {a_run / 'share'}"
     assert "left out       nothing" in out
     assert "classes        none withheld" in out
+    assert "sign anew" not in out
+    (a_run / "share" / "SHA256SUMS.sig").write_text("a signature")
+    main(["share", str(a_run)])
+    assert "that of the copy before is gone with it; sign anew" in capsys.readouterr().out
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ def share(run_folder: Path, out: Path | None, pictures: bool) -> ExitCode:
         raise AuditError(f"{run_folder}: found no results.json; allowed: the folder of a finished run (auditor run AUDIT.yaml)")
     from .bundle import share as write
 
+    signed = ((out or run_folder / "share") / "SHA256SUMS.sig").exists()
     folder, evidence, messages = write(run_folder, out, pictures)
     told = evidence.audit["shared"]
     withheld = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in told["withheld"].items() if n)
@@ -29,6 +30,8 @@ def share(run_folder: Path, out: Path | None, pictures: bool) -> ExitCode:
     click.echo(
         "  said on purpose: title, card, names of classes, strategies, architectures and layers; read them before you send it"
     )
+    if signed:
+        click.echo("  signature      that of the copy before is gone with it; sign anew")
     for message in messages:
         click.echo(f"auditor: {message}", err=True)
     return ExitCode.INCOMPLETE if messages else ExitCode.COMPLETE
