@@ -77,7 +77,7 @@ def sign_flipped(patch: Patch) -> None:
 
 
 def outputs_by_position(patch: Patch) -> None:
-    patch.setattr(passes, "Network", lambda module, outputs, layers: Network(module, range(len(outputs)), layers))
+    patch.setattr(passes, "Network", lambda module, outputs, *rest: Network(module, range(len(outputs)), *rest))
 
 
 def ranking_reversed(patch: Patch) -> None:
