@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import kept_features
 from .analysis import Analysis
-from .batch import Batch
+from .batch import Batch, View
 from .errors import AuditError, ExitCode, ModelRefused, OutputError
 from .identity import digest
 from .imaging import normalise
@@ -304,26 +304,47 @@ class _ModelPass:
         """Finish a unit that needs two looks from the features that were kept: no image is read, no forward pass is run."""
         analysis = unit.analysis
         assert analysis is not None
-        tallies = self.tallies.pop(unit.key, {})
+        tallies, due = self.tallies.pop(unit.key, {}), set(lacking)
         self._guarded(unit, lambda: self.ledger.finish(unit.key, checked_summary(analysis, analysis.summarise(tallies))))
-        self._guarded(unit, partial(self._conclude, unit, analysis, tallies))
-        for chunk in sorted(lacking):
-            self._guarded(unit, partial(self._measure_kept, unit, analysis, tallies, chunk))
+        self._guarded(unit, partial(self._look_again, unit, analysis, tallies, due, notify))
+        for chunk in sorted(due):  # of a unit that failed
             notify(self.model.id, chunk)
 
-    def _conclude(self, unit: Unit, analysis: Analysis, tallies: Mapping[str, Any]) -> None:
-        batches = (batch for chunk in range(self.plan.chunks) for batch, _ in self._from_kept(chunk))
-        cases = ((batch, batch.cases(analysis.needs)[0]) for batch in batches)
-        views = (batch.view(analysis.needs, of_batch, None, tallies) for batch, of_batch in cases if of_batch)
-        self.ledger.conclude(unit.key, checked_conclusion(analysis, analysis.look_back(tallies, views)))
+    def _look_again(self, unit: Unit, analysis: Analysis, tallies: Mapping[str, Any], due: set[int], notify: Notify) -> None:
+        """Conclude and measure in one reading of the kept features; what is not due is read only if the conclusion asks for it.
 
-    def _measure_kept(self, unit: Unit, analysis: Analysis, tallies: Mapping[str, Any], chunk: int) -> None:
-        found, kept = Found({}, {}, []), kept_features.read(self.features, chunk)
+        The last chunk is written after the conclusion: a unit that has all its chunks owes nothing more.
+        """
+        last: list[Callable[[], None]] = []
+
+        def views(chunks: Iterable[int]) -> Generator[View, None, None]:
+            for chunk in chunks:
+                found = Found({}, {}, [])
+                for batch, numbers in self._from_kept(chunk):
+                    if cases := batch.cases(analysis.needs)[0]:
+                        yield batch.view(analysis.needs, cases, None, tallies)
+                    if chunk in due:
+                        measure(unit, batch, numbers, tallies, found, frozenset())
+                if chunk in due:
+                    write = partial(self._write_kept, unit, analysis, chunk, found, due, notify)
+                    last.append(write) if due == {chunk} else write()
+
+        seen = views(range(self.plan.chunks))
+        conclusion = checked_conclusion(analysis, analysis.look_back(tallies, seen))
+        seen.close()
+        for _ in views([] if last else sorted(due)):
+            pass
+        self.ledger.conclude(unit.key, conclusion)
+        for write in last:
+            write()
+
+    def _write_kept(self, unit: Unit, analysis: Analysis, chunk: int, found: Found, due: set[int], notify: Notify) -> None:
+        kept = kept_features.read(self.features, chunk)
         others = Batch([self.plan.samples[number] for number in kept.others], self.plan.classes, frames=kept.other_frames)
         add_gaps(found, others.cases(analysis.needs)[1], kept.others)
-        for batch, numbers in self._from_kept(chunk):
-            measure(unit, batch, numbers, tallies, found, frozenset())
         self.ledger.write(chunk, {unit.key: found}, kept.quarantined)
+        due.remove(chunk)
+        notify(self.model.id, chunk)
 
     def _from_kept(self, chunk: int) -> Iterator[Looked]:
         kept = kept_features.read(self.features, chunk)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -46,15 +47,19 @@ class UnitTops:
     def add(self, view: View, limits: npt.NDArray[np.float64]) -> None:
         """Take in the images of a view; `limits` [C], or [n, C] where they differ by image, are what an active value exceeds."""
         maps = planes(view.features)
-        limits = np.broadcast_to(limits, maps.shape[:2])
         if not self._started:
             self._begin(len(view.classes), maps)
         first = len(self._images)
-        active = maps > limits[:, :, None, None]
-        self._overlap(view, active, first)
-        for number, (sample, map_, limit) in enumerate(zip(view.samples, maps, limits, strict=True), first):
-            self._images.append(_Image(sample.id, sample.patient, tuple(sample.labels)))
-            self._take(number, map_, limit, self._patients.setdefault(sample.patient, len(self._patients)))
+        self._images += [_Image(sample.id, sample.patient, tuple(sample.labels)) for sample in view.samples]
+        owners = [self._patients.setdefault(sample.patient, len(self._patients)) for sample in view.samples]
+        self._owners += owners
+        limits = np.broadcast_to(limits, maps.shape[:2])
+        flat, floor = maps.reshape(*maps.shape[:2], -1), _rounded_down(limits)
+        peak, area = np.empty(flat.shape[:2], np.float32), np.empty(flat.shape[:2], np.int64)
+        _read(flat, floor, peak, area)
+        self._overlap(view, flat, floor, area, first)
+        _enter(flat, peak, floor, limits, np.array(owners), first, self._top, self._whose, self._which, self._limit, self._maps)
+        self._values += list(np.where(peak > floor, peak, -np.inf).astype(np.float32))
 
     def chosen(self, usable: npt.NDArray[np.bool_]) -> tuple[TopUnit, ...]:
         """The units to show, of those that are `usable` [C]: the largest overlaps, every class and every unit once."""
@@ -81,40 +86,21 @@ class UnitTops:
         self._whose = np.full((channels, SHOWN_IMAGES), -1, np.int64)
         self._which = np.full((channels, SHOWN_IMAGES), -1, np.int64)
         self._limit = np.zeros((channels, SHOWN_IMAGES))
-        self._maps = np.zeros((channels, SHOWN_IMAGES, height, width), np.float32)
+        self._maps = np.zeros((channels, SHOWN_IMAGES, height * width), np.float32)
+        self._grid = (height, width)
         self._boxes: dict[tuple[int, int], Sequence[Box]] = {}
 
-    def _overlap(self, view: View, active: npt.NDArray[np.bool_], first: int) -> None:
+    def _overlap(self, view: View, flat: Floats, floor: Floats, area: npt.NDArray[np.int64], first: int) -> None:
         """Add active areas, boxes and their intersections, in nodes, class by class."""
-        import torch
-
-        height, width = active.shape[2:]
-        flat = torch.from_numpy(active.reshape(*active.shape[:2], -1).astype(np.float32))
-        area = flat.sum(2).numpy()
         for image, target, boxes in zip(view.cases.image.tolist(), view.cases.target.tolist(), view.boxes, strict=True):
             if target < 0:
                 continue
-            covered = coverage(boxes, height, width)
-            self._both[target] += (flat[image] @ torch.from_numpy(covered)).numpy()
+            covered = coverage(boxes, *self._grid)
+            _add_active(flat[image], floor[image], area[image], covered, self._both[target])
             self._area[target] += area[image]
             self._covered[target] += covered.sum()
             self._boxed.setdefault(target, []).append(first + image)
             self._boxes[first + image, target] = boxes
-
-    def _take(self, number: int, map_: Floats, limit: npt.NDArray[np.float64], patient: int) -> None:
-        """Let an image into the top of every unit that it belongs to; of a patient the higher value stays, of equals the first."""
-        value = map_.max((1, 2))
-        self._values.append(np.where(value > limit, value, -np.inf).astype(np.float32))
-        self._owners.append(patient)
-        every = np.arange(len(value))
-        same = self._whose == patient
-        lowest = np.where(self._top == self._top.min(1, keepdims=True), self._which, -2).argmax(1)
-        place = np.where(same.any(1), same.argmax(1), lowest)
-        enters = np.flatnonzero((value > limit) & (value > self._top[every, place]))
-        into = place[enters]
-        self._top[enters, into], self._whose[enters, into] = value[enters], patient
-        self._which[enters, into], self._limit[enters, into] = number, limit[enters]
-        self._maps[enters, into] = map_[enters]
 
     def _patients_of(self, target: int) -> int:
         return len({self._images[number].patient for number in self._boxed[target]})
@@ -144,7 +130,7 @@ class UnitTops:
         return sum(labels), len(labels)
 
     def _image(self, unit: int, target: int, place: int) -> TopImage:
-        number, map_ = int(self._which[unit, place]), self._maps[unit, place]
+        number, map_ = int(self._which[unit, place]), self._maps[unit, place].reshape(self._grid)
         boxes = self._boxes.get((number, target))
         return TopImage(
             self._images[number].sample, float(self._top[unit, place]), float(self._limit[unit, place]),
@@ -157,3 +143,52 @@ def _peak_in(map_: Floats, boxes: Sequence[Box]) -> bool:
     row, column = np.unravel_index(int(map_.argmax()), map_.shape)
     down, across = (row + 0.5) / map_.shape[0], (column + 0.5) / map_.shape[1]
     return any(box.left <= across <= box.right and box.top <= down <= box.bottom for box in boxes)
+
+
+def _rounded_down(limits: npt.NDArray[np.float64]) -> Floats:
+    """The largest float32 not above each limit: a float32 exceeds the one exactly when it exceeds the other."""
+    near = limits.astype(np.float32)
+    return np.where(near > limits, np.nextafter(near, np.float32(-np.inf)), near)
+
+
+@numba.njit(cache=True, parallel=True)
+def _read(flat, floor, peak, area):  # type: ignore[no-untyped-def]
+    """The highest value of every map [n, C, nodes] and how many of its nodes are above its floor, both [n, C]."""
+    for c in numba.prange(flat.shape[1]):
+        for n in range(flat.shape[0]):
+            plane, least = flat[n, c], floor[n, c]
+            highest, above = plane[0], 0
+            for i in range(len(plane)):
+                highest = max(highest, plane[i])
+                above += plane[i] > least
+            peak[n, c], area[n, c] = highest, above
+
+
+@numba.njit(cache=True)
+def _add_active(maps, floor, area, covered, both):  # type: ignore[no-untyped-def]
+    """Add to `both` [C] what is covered of the active nodes of each map [C, nodes]; most maps have none."""
+    for c in range(len(maps)):
+        if area[c]:
+            for i in range(len(covered)):
+                both[c] += covered[i] if maps[c, i] > floor[c] else np.float32(0)
+
+
+@numba.njit(cache=True, parallel=True)
+def _enter(flat, peak, floor, limits, owners, first, top, whose, which, limit, maps):  # type: ignore[no-untyped-def]
+    """Let images into the top [C, places] of every unit; of a patient the higher value stays, of equals the first."""
+    for c in numba.prange(flat.shape[1]):
+        for n in range(flat.shape[0]):
+            if not peak[n, c] > floor[n, c]:
+                continue
+            place = 0
+            for other in range(top.shape[1]):
+                if whose[c, other] == owners[n]:
+                    place = other
+                    break
+                lower = top[c, other] < top[c, place]
+                if lower or (top[c, other] == top[c, place] and which[c, other] > which[c, place]):
+                    place = other
+            if peak[n, c] > top[c, place]:
+                top[c, place], limit[c, place] = peak[n, c], limits[n, c]
+                whose[c, place], which[c, place] = owners[n], first + n
+                maps[c, place] = flat[n, c]
