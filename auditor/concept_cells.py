@@ -5,7 +5,8 @@ active pixel always lies in one piece with an active corner of its cell, and the
 the corners alone; only two diagonal corners without a third are looked at pixel by pixel. Rounding cannot change that
 unless a corner is within TIE of the limit: such maps are handed back and counted by `auditor.concept_pixels`.
 
-numba does not notice changes of a file in the caches of its callers: delete *.nbi after editing.
+A function that numba inlines or calls counts the references of each array it is given, which cost more than labelling a pixel: the
+labels are written in the loop itself. numba does not notice changes of a file in the caches of its callers: delete *.nbi after editing.
 """
 
 from __future__ import annotations
@@ -41,12 +42,10 @@ def corners(axis: Steps, nodes: int) -> Corners:
 
 
 @numba.njit(cache=True)
-def cells_in_regions(members, rows, lower, across, cells, whole, some):  # type: ignore[no-untyped-def]
-    """List in `cells` [?, 2] the cells of one image that hold a pixel of a region; how many.
-
-    `some[i]` has the bits of the regions with a pixel in cell i, `whole[i]` of those that hold all of it.
-    """
-    found, height, width = 0, members.shape[0], members.shape[1]
+def cells_in_regions(members, rows, lower, across, whole, some):  # type: ignore[no-untyped-def]
+    """Note of each cell [h, w] of one image in `some` the bits of the regions with a pixel in it, in `whole` of those that hold all of it."""
+    height, width = members.shape
+    some[:], whole[:] = 0, 0
     top = 0
     while top < height:
         bottom, any_row = top, np.uint64(0)
@@ -63,86 +62,112 @@ def cells_in_regions(members, rows, lower, across, cells, whole, some):  # type:
                 for x in range(left, right):
                     united |= members[y, x]
                     shared &= members[y, x]
-            if united != 0:
-                cells[found, 0], cells[found, 1] = lower[top], across[left]
-                some[found], whole[found] = united, shared
-                found += 1
+            some[lower[top], across[left]], whole[lower[top], across[left]] = united, shared
             left = right
         top = bottom
-    return found
 
 
 @numba.njit(cache=True)
 def components(  # type: ignore[no-untyped-def]
-    plane, limit, reached, extent, members, cells, whole, some, lower_y, weight_y, lower_x, weight_x,
-    pixel_y, first_y, last_y, pixel_x, first_x, last_x, labels, parent, seen, row, counts,
+    plane, limit, near, reached, members, whole, some, lower_y, weight_y, lower_x, weight_x,
+    pixel_y, first_y, last_y, pixel_x, first_x, last_x, labels, parent, seen, hot, counts,
 ):  # fmt: skip
     """Add to `counts` [bits] the components of one map that touch each region; False if the map is too close to its limit.
 
-    `reached`: the first and last node row, and `extent` [h, 2] the first and last node of each row, that matter.
+    `near` [h, w] marks the nodes above the limit that matter, `reached` their first and last row.
     """
+    tall, wide = plane.shape
     top, bottom = max(reached[0] - 1, 0), reached[1] + 1
     begin, end = _rows_of(first_y, last_y, top, bottom)
-    labels[begin:end] = 0
-    used = np.int32(0)
+    labels[begin : end + 1] = 0  # with a row and a column of nothing around the corners
+    used, active = np.int32(0), 0
     for cell in range(top, bottom):
-        below = min(cell + 1, plane.shape[0] - 1)
-        left = max(min(extent[cell, 0], extent[below, 0]) - 1, 0)
-        right = max(extent[cell, 1], extent[below, 1])
-        if first_y[cell] < 0 or right < left:
+        if first_y[cell] < 0:
             continue
+        below, count = min(cell + 1, tall - 1), active
+        before = near[cell, 0] | near[below, 0]
+        for x in range(wide):  # without a branch: what is not listed is overwritten by the next one
+            beside = min(x + 1, wide - 1)
+            after = near[cell, beside] | near[below, beside]
+            hot[count, 0], hot[count, 1] = cell, x
+            count += 1 if (before or after) and first_x[x] >= 0 else 0
+            before = after
         for r in range(first_y[cell], last_y[cell] + 1):
             share = weight_y[pixel_y[r]]
-            for x in range(left, min(right + 2, plane.shape[1])):
-                a, b = np.float64(plane[cell, x]), np.float64(plane[below, x])
-                row[x] = a + share * (b - a)
-            for x in range(left, right + 1):
-                a, b = row[x], row[min(x + 1, plane.shape[1] - 1)]
-                if first_x[x] < 0 or not (a > limit or b > limit):
+            for i in range(active, count):
+                x = hot[i, 1]
+                beside = min(x + 1, wide - 1)
+                p, q = np.float64(plane[cell, x]), np.float64(plane[cell, beside])
+                a = p + share * (np.float64(plane[below, x]) - p)
+                b = q + share * (np.float64(plane[below, beside]) - q)
+                if not (a > limit or b > limit):
                     continue
                 for k in range(first_x[x], last_x[x] + 1):
                     value = a + weight_x[pixel_x[k]] * (b - a)
                     if a != b and abs(value - limit) <= TIE * (abs(a) + abs(b) + abs(limit)):
                         return False
-                    if value > limit:
-                        used = _label(
-                            plane,
-                            limit,
-                            lower_y,
-                            weight_y,
-                            lower_x,
-                            weight_x,
-                            pixel_y,
-                            pixel_x,
-                            r,
-                            k,
-                            begin,
-                            labels,
-                            parent,
-                            seen,
-                            used,
-                        )
-    for i in range(len(cells)):
-        above, below, left, right = first_y[cells[i, 0]], last_y[cells[i, 0]], first_x[cells[i, 1]], last_x[cells[i, 1]]
-        if above < begin or below >= end:
-            continue
-        west = max(labels[above, left], labels[below, left])
-        east = max(labels[above, right], labels[below, right])
-        if west == 0 and east == 0:
-            continue
-        west, east = _root(parent, west if west > 0 else east), _root(parent, east if east > 0 else west)
-        seen[west] |= whole[i]
-        seen[east] |= whole[i]
-        if some[i] & ~(seen[west] & seen[east]) != 0:
-            _see(
-                plane, limit, lower_y, weight_y, lower_x, weight_x, pixel_y[above], pixel_y[below], pixel_x[left], pixel_x[right],
-                members, west, east, seen,
-            )  # fmt: skip
+                    if not value > limit:
+                        continue
+                    west, north = labels[r + 1, k], labels[r, k + 1]
+                    label = west if north == 0 else north
+                    if north > 0:
+                        if west > 0 and west != north:
+                            label = _joined(parent, seen, west, north)
+                    else:
+                        for corner in range(k - 1 if west == 0 else k + 1, k + 2, 2):
+                            other = labels[r, corner + 1]
+                            if other > 0 and _meet(
+                                plane, limit, lower_y, weight_y, lower_x, weight_x, pixel_y[r - 1], pixel_y[r], pixel_x[corner],
+                                pixel_x[k],
+                            ):  # fmt: skip
+                                label = _joined(parent, seen, label if label > 0 else other, other)
+                    if label == 0:
+                        used += np.int32(1)
+                        label = used
+                        parent[label], seen[label] = label, np.uint64(0)
+                    labels[r + 1, k + 1] = label
+        above, last = first_y[cell], last_y[cell]
+        for i in range(active, count):
+            x = hot[i, 1]
+            one, two = first_x[x], last_x[x]
+            labelled = (
+                labels[above + 1, one + 1] + labels[above + 1, two + 1] + labels[last + 1, one + 1] + labels[last + 1, two + 1]
+            )
+            if labelled > 0 and some[cell, x] != 0:
+                hot[active, 0], hot[active, 1] = cell, x
+                active += 1
+    _note_regions(
+        plane, limit, hot[:active], members, whole, some, lower_y, weight_y, lower_x, weight_x, pixel_y, first_y, last_y, pixel_x,
+        first_x, last_x, labels, parent, seen,
+    )  # fmt: skip
     for label in range(1, used + 1):
         if parent[label] == label and seen[label] != 0:
             for region in range(len(counts)):
                 counts[region] += np.int64((seen[label] >> np.uint64(region)) & np.uint64(1))
     return True
+
+
+@numba.njit(cache=True)
+def _note_regions(  # type: ignore[no-untyped-def]
+    plane, limit, hot, members, whole, some, lower_y, weight_y, lower_x, weight_x, pixel_y, first_y, last_y, pixel_x, first_x,
+    last_x, labels, parent, seen,
+):  # fmt: skip
+    """Note of each piece which regions it has a pixel in, going through its cells `hot` [?, 2]."""
+    for turn in range(2):  # what holds a cell as a whole first: then fewer pixels must be looked at
+        for i in range(len(hot)):
+            row, column = hot[i, 0], hot[i, 1]
+            above, below, left, right = first_y[row], last_y[row], first_x[column], last_x[column]
+            west = max(labels[above + 1, left + 1], labels[below + 1, left + 1])
+            east = max(labels[above + 1, right + 1], labels[below + 1, right + 1])
+            west, east = _root(parent, west if west > 0 else east), _root(parent, east if east > 0 else west)
+            if turn == 0:
+                seen[west] |= whole[row, column]
+                seen[east] |= whole[row, column]
+            elif some[row, column] & ~(seen[west] & seen[east]) != 0:
+                _see(
+                    plane, limit, lower_y, weight_y, lower_x, weight_x, pixel_y[above], pixel_y[below], pixel_x[left], pixel_x[right],
+                    members, west, east, seen,
+                )  # fmt: skip
 
 
 @numba.njit(cache=True)
@@ -153,31 +178,6 @@ def _rows_of(first, last, top, bottom):  # type: ignore[no-untyped-def]
         if first[cell] >= 0:
             begin, end = min(begin, first[cell]), max(end, last[cell] + 1)
     return min(begin, end), end
-
-
-@numba.njit(cache=True, inline="always")
-def _label(plane, limit, lower_y, weight_y, lower_x, weight_x, pixel_y, pixel_x, r, k, begin, labels, parent, seen, used):  # type: ignore[no-untyped-def]
-    """Give an active corner the label of the piece it belongs to, and join the pieces that meet in it; the labels used."""
-    left = labels[r, k - 1] if k > 0 else np.int32(0)
-    up = labels[r - 1, k] if r > begin else np.int32(0)
-    label = left if left > 0 else up
-    if up > 0:
-        if up != label:
-            label = _joined(parent, seen, label, up)
-    elif r > begin:
-        for beside in (k - 1, k + 1):
-            inside = 0 <= beside < labels.shape[1] and (beside > k or left == 0)
-            other = labels[r - 1, beside] if inside else np.int32(0)
-            if other > 0 and _meet(
-                plane, limit, lower_y, weight_y, lower_x, weight_x, pixel_y[r - 1], pixel_y[r], pixel_x[beside], pixel_x[k]
-            ):
-                label = _joined(parent, seen, label if label > 0 else other, other)
-    if label == 0:
-        used += np.int32(1)
-        label = used
-        parent[label], seen[label] = label, np.uint64(0)
-    labels[r, k] = label
-    return used
 
 
 @numba.njit(cache=True, inline="always")

@@ -19,6 +19,8 @@ def reach(plane, limit, support, near, queue, extent, step_down, step_across):  
     becomes the first and last marked node of each row. The last row is -1 where nothing is marked.
     """
     height, width = plane.shape
+    if 2 * len(support) > height * width:  # little could be left out
+        return _all(plane, limit, near, extent)
     found = 0
     near[:] = False
     for i in range(len(support)):
@@ -67,3 +69,15 @@ def _bridged(plane, between, low, high, limit, step):  # type: ignore[no-untyped
     margin = 1e-6 * (abs(above) + abs(below) + abs(here))
     weaker = min(above, below)
     return max(here, here + step * (weaker - here)) + margin > limit
+
+
+@numba.njit(cache=True)
+def _all(plane, limit, near, extent):  # type: ignore[no-untyped-def]
+    """The same, leaving nothing out."""
+    some = False
+    for y in range(plane.shape[0]):
+        extent[y, 0], extent[y, 1] = 0, plane.shape[1] - 1
+        for x in range(plane.shape[1]):
+            near[y, x] = plane[y, x] > limit
+            some |= near[y, x]
+    return 0, plane.shape[0] - 1 if some else -1

@@ -81,9 +81,8 @@ def _count(
     down, across = steps(maps.shape[2], height), steps(maps.shape[3], width)
     members = np.zeros((len(used), height, width), np.uint64)
     rows = np.zeros((len(used), height), np.uint64)
-    support = np.zeros((len(used), *maps.shape[2:]), np.bool_)
-    _mark(members, rows, support, row, bit, regions, regions.any(2), down.lower, down.upper, across.lower, across.upper)
-    places = _places(members, rows, support, down.lower, across.lower)
+    _mark(members, rows, row, bit, regions)
+    places = _places(members, rows, maps.shape[2], maps.shape[3], down.lower, across.lower)
     parts = _count_blocks(
         maps if len(used) == len(maps) else maps[used], limits[used], members, rows, *places, int(bit.max()) + 1, tuple(down),
         tuple(across), tuple(corners(down, maps.shape[2])), tuple(corners(across, maps.shape[3])), crop, holes,
@@ -93,45 +92,41 @@ def _count(
 
 
 @numba.njit(cache=True)
-def _mark(members, rows, support, row, bit, regions, filled, top, bottom, left, right):  # type: ignore[no-untyped-def]
-    """Set bit `bit[p]` of every pixel of image `row[p]` in region p, and of its pixel row; mark the nodes it is mixed from."""
+def _mark(members, rows, row, bit, regions):  # type: ignore[no-untyped-def]
+    """Set bit `bit[p]` of every pixel of image `row[p]` in region p, and of its pixel row."""
     for p in range(len(row)):
         flag = np.uint64(1) << np.uint64(bit[p])
         for y in range(regions.shape[1]):
-            if not filled[p, y]:
-                continue
-            rows[row[p], y] |= flag
-            nodes = support[row[p]]
+            some = np.uint8(0)
             for x in range(regions.shape[2]):
-                if regions[p, y, x]:
-                    members[row[p], y, x] |= flag
-                    nodes[top[y], left[x]] = nodes[top[y], right[x]] = True
-                    nodes[bottom[y], left[x]] = nodes[bottom[y], right[x]] = True
+                some |= np.uint8(regions[p, y, x])
+            if some:
+                rows[row[p], y] |= flag
+                for x in range(regions.shape[2]):
+                    members[row[p], y, x] |= flag if regions[p, y, x] else np.uint64(0)
 
 
 @numba.njit(cache=True)
-def _places(members, rows, support, lower_y, lower_x):  # type: ignore[no-untyped-def]
-    """The nodes under a region and the cells that hold a pixel of one, of each image, and how many [N, 2] there are of both."""
-    images, nodes = len(support), support.shape[1] * support.shape[2]
-    under, cells = np.empty((images, nodes, 2), np.int64), np.empty((images, nodes, 2), np.int64)
-    whole, some, known = (
-        np.empty((images, nodes), np.uint64),
-        np.empty((images, nodes), np.uint64),
-        np.zeros((images, 2), np.int64),
-    )
+def _places(members, rows, tall, wide, lower_y, lower_x):  # type: ignore[no-untyped-def]
+    """The nodes that pixels of a region are mixed from, of each image, and how many [N] there are; of each cell the regions that
+    hold all or some of it."""
+    images = len(members)
+    under, known = np.empty((images, tall * wide, 2), np.int64), np.zeros(images, np.int64)
+    whole, some = np.empty((images, tall, wide), np.uint64), np.empty((images, tall, wide), np.uint64)
     for n in range(images):
-        for y in range(support.shape[1]):
-            for x in range(support.shape[2]):
-                if support[n, y, x]:
-                    under[n, known[n, 0], 0], under[n, known[n, 0], 1] = y, x
-                    known[n, 0] += 1
-        known[n, 1] = cells_in_regions(members[n], rows[n], lower_y, lower_x, cells[n], whole[n], some[n])
-    return under, cells, whole, some, known
+        cells_in_regions(members[n], rows[n], lower_y, lower_x, whole[n], some[n])
+        for y in range(tall):
+            for x in range(wide):
+                up, left = max(y - 1, 0), max(x - 1, 0)
+                if some[n, y, x] | some[n, up, x] | some[n, y, left] | some[n, up, left] != 0:
+                    under[n, known[n], 0], under[n, known[n], 1] = y, x
+                    known[n] += 1
+    return under, whole, some, known
 
 
 @numba.njit(cache=True, parallel=True)
 def _count_blocks(  # type: ignore[no-untyped-def]
-    maps, limits, members, rows, under, cells, whole, some, known, bits, down, across, corners_y, corners_x, crop, holes
+    maps, limits, members, rows, under, whole, some, known, bits, down, across, corners_y, corners_x, crop, holes
 ):
     """Counts [N, blocks, 2, bits]: disjoint and unique of each block of channels of each image."""
     images, channels, tall, wide = maps.shape
@@ -155,17 +150,18 @@ def _count_blocks(  # type: ignore[no-untyped-def]
             np.empty((tall, 2), np.int64),
         )
         spots = len(pixel_y) * len(pixel_x)
-        labels = np.empty((len(pixel_y), len(pixel_x)), np.int32)
+        labels = np.zeros((len(pixel_y) + 1, len(pixel_x) + 2), np.int32)
         above, touched = np.empty(spots + 1, np.int32), np.empty(spots + 1, np.uint64)
+        hot = np.empty((tall * wide + 1, 2), np.int64)
         for channel in range(block * BLOCK, min(channels, (block + 1) * BLOCK)):
             plane, limit = maps[image, channel], limits[image, channel]
-            reached = reach(plane, limit, under[image, : known[image, 0]], near, queue, extent, tall / height, wide / width)
+            reached = reach(plane, limit, under[image, : known[image]], near, queue, extent, tall / height, wide / width)
             if reached[1] < 0:
                 continue
             here[:] = 0
             done = not (crop or holes) and by_cells(
-                plane, limit, reached, extent, members[image], cells[image, : known[image, 1]], whole[image], some[image], lower_y, weight_y, lower_x, weight_x,
-                pixel_y, first_y, last_y, pixel_x, first_x, last_x, labels, above, touched, row, here,
+                plane, limit, near, reached, members[image], whole[image], some[image], lower_y, weight_y, lower_x, weight_x,
+                pixel_y, first_y, last_y, pixel_x, first_x, last_x, labels, above, touched, hot, here,
             )  # fmt: skip
             for turn in range(0 if done else bits if crop else 1):
                 only = np.uint64(1) << np.uint64(turn) if crop else np.uint64(0)
