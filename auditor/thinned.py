@@ -51,42 +51,35 @@ def unpack(packed: Packed, height: int, width: int) -> npt.NDArray[np.float32]:
 
 @numba.njit(cache=True, parallel=True)
 def _pack(maps, floor, marks, values, lengths):  # type: ignore[no-untyped-def]
+    """Neighbours are views of one array, shifted: an index that is a sum keeps the compiler from taking many nodes at a time."""
     images, channels, height, width = maps.shape
     size = height * width
     for n in numba.prange(images):
         hot, wide = np.zeros(size + 2, np.uint8), np.zeros(size + 2 * width, np.uint8)
+        west, here, east = hot[:size], hot[1 : size + 1], hot[2:]
+        north, middle, south = wide[:size], wide[width : size + width], wide[2 * width :]
         at, own = np.uint64(0), values[n]
         for c in range(channels):
             plane, near, least = maps[n, c].reshape(-1), marks[n, c], floor[c]
             some = np.uint8(0)
             for i in range(size):
-                here = np.uint8(not plane[i] <= least)  # so written, NaN is above any floor
-                hot[i + 1] = here
-                some |= here
+                here[i] = not plane[i] <= least  # so written, NaN is above any floor
+            for i in range(size):
+                some |= here[i]
             if not some:
                 near[:] = 0
                 continue
-            _spread(hot, width, wide, near)
+            for i in range(size):
+                middle[i] = west[i] | here[i] | east[i]
+            for y in range(0, size, width):  # the ends of a row are no neighbours of the next row's
+                middle[y] = here[y] | (here[y + 1] if width > 1 else 0)
+                middle[y + width - 1] = here[y + width - 1] | (here[y + width - 2] if width > 1 else 0)
+            for i in range(size):
+                near[i] = north[i] | middle[i] | south[i]
             for i in range(size):  # without a branch: what is not kept is overwritten by the next one
                 own[at] = plane[i]
                 at += np.uint64(near[i])
         lengths[n] = at
-
-
-@numba.njit(cache=True)
-def _spread(hot, width, wide, near):  # type: ignore[no-untyped-def]
-    """Mark in `near` [h * w] the nodes that are hot or have a hot neighbour; `hot` has a 0 at both ends.
-
-    `wide` is room for the nodes with a hot one beside them, with a row of nothing above and below.
-    """
-    size = len(near)
-    for i in range(size):
-        wide[i + width] = hot[i] | hot[i + 1] | hot[i + 2]
-    for y in range(0, size, width):  # the ends of a row are no neighbours of the next row's
-        wide[y + width] = hot[y + 1] | (hot[y + 2] if width > 1 else 0)
-        wide[y + 2 * width - 1] = hot[y + width] | (hot[y + width - 1] if width > 1 else 0)
-    for i in range(size):
-        near[i] = wide[i] | wide[i + width] | wide[i + 2 * width]
 
 
 @numba.njit(cache=True, parallel=True)

@@ -96,7 +96,8 @@ class UnitTops:
             if target < 0:
                 continue
             covered = coverage(boxes, *self._grid)
-            _add_active(flat[image], floor[image], area[image], covered, self._both[target])
+            nodes = np.flatnonzero(covered)
+            _add_active(flat[image], floor[image], area[image], nodes, covered[nodes], self._both[target])
             self._area[target] += area[image]
             self._covered[target] += covered.sum()
             self._boxed.setdefault(target, []).append(first + image)
@@ -165,12 +166,12 @@ def _read(flat, floor, peak, area):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _add_active(maps, floor, area, covered, both):  # type: ignore[no-untyped-def]
-    """Add to `both` [C] what is covered of the active nodes of each map [C, nodes]; most maps have none."""
+def _add_active(maps, floor, area, nodes, covered, both):  # type: ignore[no-untyped-def]
+    """Add to `both` [C] what is `covered` of those of these nodes that are active in each map [C, all nodes]."""
     for c in range(len(maps)):
         if area[c]:
-            for i in range(len(covered)):
-                both[c] += covered[i] if maps[c, i] > floor[c] else np.float32(0)
+            for i in range(len(nodes)):
+                both[c] += covered[i] if maps[c, nodes[i]] > floor[c] else np.float32(0)
 
 
 @numba.njit(cache=True, parallel=True)
