@@ -310,7 +310,7 @@ def test_a_plugin_can_add_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     class Loaded:
         hook = Hook()
 
-    monkeypatch.setattr(cli, "_registry", lambda audit=None: Loaded())
+    monkeypatch.setattr(cli, "registry_of", lambda audit=None: Loaded())
     monkeypatch.setattr(cli.cli, "_asked", False)
     monkeypatch.setattr(cli.cli, "commands", dict(cli.cli.commands))
     assert main(["greet"]) == 0
