@@ -117,6 +117,7 @@ def test_of_a_bundle_numbers_are_told_as_numbers_and_no_change_is_claimed(old: P
     told = read(audited(tmp_path / "new", worse, report=named(bundle))).earlier
     assert told["changes"] == []
     assert told["headline"].startswith("Nothing is paired: the old audit cannot be paired: no plan.json and no ledger.db")
+    assert told["warnings"] == []
     bce = FOCAL.replace("focal", "bce")  # it is on other images too
     assert [(row["metric"], row["model"]) for row in told["numbers"]][:2] == [("auroc", bce), ("auroc", FOCAL)]
     assert {row["metric"] for row in told["numbers"][2:]} == {"probability", "average_precision"}

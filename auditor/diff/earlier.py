@@ -47,7 +47,7 @@ def since(earlier: Path, run: Path) -> dict[str, Any]:
     changes = [change for change in found.changes if change.row.difference is not None]
     overall = _overall(found, changes, lambda change: change.row.class_name)
     numbers = _overall(found, _primary_first(found), lambda number: number.class_name)
-    warnings = list(told.warnings(found))
+    warnings = list(told.warnings(found))[bool(found.why_not) :]  # the headline says why nothing is paired
     return {
         **_of_the_old(found.old),
         "headline": told.headline(found),
