@@ -9,18 +9,20 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from . import __version__
+from .commands.asked import registry_of
+from .commands.checking import plan, validate_command
+from .commands.describing import doctor, new, plugins, schema
+from .commands.reading import export, gate, report
+from .commands.running import mine, run, train
 from .diff.command import diff
 from .errors import AuditError, ConfigError, ExitCode
 from .share.command import share
 from .verification.command import sign, verify
-
-if TYPE_CHECKING:
-    from .registry import Registry
 
 LOG = "log.txt"
 ADVICE = "what is finished is kept; the same command (auditor train: with --resume) goes on from there"
@@ -49,7 +51,7 @@ class Commands(click.Group):
     def _ask_plugins(self) -> None:
         if not self._asked:
             self._asked = True
-            _registry().hook.register_commands(cli=self)
+            registry_of().hook.register_commands(cli=self)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,357 +74,11 @@ def cli(debug: bool) -> None:
     """
 
 
-AUDIT = click.argument("audit", type=click.Path(path_type=Path))
-DEVICE = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
-)
-LIMIT = click.option("--limit", type=click.IntRange(min=1), help="Use at most this many images.")
-RUN = click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-
-
-@cli.command()
-@AUDIT
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; NAME-run beside NAME.yaml unless given.")
-@DEVICE
-@LIMIT
-@click.option("--strict", is_flag=True, help="Stop at the first analysis that fails.")
-@click.option("--fresh", is_flag=True, help="Forget what an earlier run has measured.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
-def run(audit: Path, out: Path | None, device: str, limit: int | None, strict: bool, fresh: bool, quiet: bool) -> ExitCode:
-    """Audit the models and write the report; a run that was stopped goes on."""
-    from . import progress
-    from .validate import validate
-
-    validate(audit)
-    out = out or default_out(audit)
-    click.get_current_context().find_root().obj = out
-    from .run import run as go
-
-    teller = progress.choose(quiet)
-    try:
-        result = go(audit, out, device=device, limit=limit, strict=strict, fresh=fresh, progress=teller)
-    finally:
-        teller.finish()
-    for message in result.messages:
-        click.echo(message, err=True)
-    for name, path in (("html", result.html), ("pdf", result.pdf)):
-        if path is not None:
-            click.echo(f"{name:5} {path}")
-    return ExitCode(result.exit_code)
-
-
-@cli.command()
-@click.argument("written", metavar="TRAIN", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the networks; NAME-run beside NAME.yaml unless given.")
-@click.option("--resume", is_flag=True, help="Go on with what an earlier training has left.")
-@DEVICE
-@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
-def train(written: Path, out: Path | None, resume: bool, device: str, quiet: bool) -> ExitCode:
-    """Train strategies x seeds x architectures, to be audited with `models: {from: OUT}`.
-
-    On several GPUs or machines: torchrun --nproc-per-node=N -m auditor train ...
-    """
-    from . import progress
-    from .training.config import read
-
-    plan = read(written)
-    out = out or default_out(written)
-    click.get_current_context().find_root().obj = out
-    from .device import choose_device
-    from .training.train import train as go
-
-    teller = progress.choose(quiet)
-    try:
-        result = go(plan, out, resume=resume, device=choose_device(device), progress=teller)
-    finally:
-        teller.finish()
-    for message in result.messages:
-        click.echo(message, err=True)
-    for line in result.lines:
-        click.echo(line)
-    if result.lines:
-        click.echo(f"to audit them, write in an audit.yaml: models: {{from: {out}}}")
-    return result.exit_code
-
-
-@cli.command()
-@click.argument("written", metavar="MINE", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the selection; NAME-run beside NAME.yaml unless given.")
-@DEVICE
-@click.option(
-    "--simulate", is_flag=True, help="Play the loop of choosing, labelling and training with labels that are held back."
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
-def mine(written: Path, out: Path | None, device: str, simulate: bool, quiet: bool) -> ExitCode:
-    """Choose what to label next for rare classes: a ranked list, and a sheet of pictures with the reasons."""
-    from . import progress
-
-    out = out or default_out(written)
-    go = _simulation(written, out, device) if simulate else _selection(written, out, device)
-    click.get_current_context().find_root().obj = out
-    teller = progress.choose(quiet)
-    try:
-        result = go(teller)
-    finally:
-        teller.finish()
-    for message in result.messages:
-        click.echo(message, err=True)
-    for line in result.lines:
-        click.echo(line)
-    for name, path in result.files.items():
-        click.echo(f"{name:5} {path}")
-    return ExitCode(result.exit_code)
-
-
-def _selection(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
-    from .selection.config import read
-    from .selection.simulation_config import describes_simulation
-
-    if describes_simulation(written):
-        raise ConfigError(f"{written}: is a simulation; play it with auditor mine --simulate {written}")
-    plan = read(written)
-    from .device import choose_device
-    from .selection.mine import mine as go
-
-    return lambda teller: go(plan, out, device=choose_device(device), progress=teller)
-
-
-def _simulation(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
-    from .selection.simulation_config import read
-
-    plan = read(written)
-    from .device import choose_device
-    from .selection.simulate import simulate as go
-
-    return lambda teller: go(plan, out, device=choose_device(device), progress=teller)
-
-
-@cli.command(name="validate")
-@AUDIT
-def validate_command(audit: Path) -> None:
-    """Check audit.yaml (or a train.yaml, or a mine.yaml) and every plugin option; opens no image and no network."""
-    from .selection.config import describes_mining
-    from .selection.simulation_config import describes_simulation
-    from .training.config import describes_training
-    from .validate import validate
-
-    for describes, check in (
-        (describes_simulation, _validate_simulation),
-        (describes_training, _validate_training),
-        (describes_mining, _validate_mining),
-    ):
-        if describes(audit):
-            check(audit)
-            return
-    config, _ = validate(audit)
-    click.echo(f"{audit} is good: {config.title}")
-    click.echo(f"  dataset       {config.dataset.use}")
-    click.echo(f"  models        {len(config.models)}, strategies {', '.join(config.strategies)}, reference {config.reference}")
-    click.echo(f"  attributions  {', '.join(use.use for use in config.attributions) or 'none'}")
-    click.echo(f"  analyses      {', '.join(use.use for use in config.analyses)}")
-    click.echo(f"  gates         {len(config.gates) or 'none'}")
-
-
-def _validate_training(written: Path) -> None:
-    from .training.config import read
-
-    plan = read(written)
-    click.echo(f"{written} is good: {plan.config.title}")
-    click.echo(f"  dataset       {plan.config.dataset.use}")
-    click.echo(f"  networks      {len(plan.runs)}: {len(plan.config.models)} architectures, {len(plan.config.seeds)} seeds")
-    click.echo(f"  strategies    {', '.join(combination.called for combination in plan.config.strategies)}")
-    click.echo(f"  recipe        {plan.config.recipe.use}: {plan.recipe.epochs} epochs, batches of {plan.recipe.batch}")
-
-
-def _validate_simulation(written: Path) -> None:
-    from .selection.simulation_config import read
-
-    config = read(written).config
-    click.echo(f"{written} is good: {config.title}")
-    click.echo(f"  dataset       {config.dataset.use}, {config.imbalance.replace('_', ' ')} imbalance of {config.ratio:g} to 1")
-    click.echo(f"  classes       {', '.join(config.classes)}")
-    click.echo(f"  functions     {', '.join(config.functions)}")
-    click.echo(
-        f"  networks      {config.networks}: {config.rounds} rounds of {config.budget} images, {len(config.seeds)} seeds"
-    )
-
-
-def _validate_mining(written: Path) -> None:
-    from .selection.config import read
-
-    plan = read(written)
-    config = plan.config
-    click.echo(f"{written} is good: {config.title}")
-    click.echo(f"  model         {plan.audited.model if plan.audited else plan.loader.name}")
-    click.echo(f"  pool          {config.pool.use}")
-    click.echo(
-        f"  query         {config.query.use}, {f'{len(config.query.ids)} ids' if config.query.ids else config.query.choose}"
-    )
-    click.echo(f"  classes       {', '.join(plan.classes)}")
-    click.echo(f"  choice        {config.budget} images by {config.function}")
-    for why in plan.why:
-        click.echo(f"  {why}")
-
-
-@cli.command()
-@AUDIT
-@DEVICE
-@LIMIT
-def plan(audit: Path, device: str, limit: int | None) -> None:
-    """Say what a run (or a training, or a selection) would do: images, passes through networks, bytes, time."""
-    from .problems import Problems
-    from .selection.config import describes_mining
-    from .selection.simulation_config import describes_simulation
-    from .training.config import describes_training
-    from .validate import validate
-
-    if describes_simulation(audit):
-        raise ConfigError(
-            f"{audit}: is a simulation; auditor validate says how many networks it trains, each as auditor train would"
-        )
-    if describes_training(audit):
-        from .device import choose_device
-        from .training.cost import describe as describe_training
-
-        click.echo(describe_training(audit, choose_device(device)))
-        return
-    if describes_mining(audit):
-        from .device import choose_device
-        from .selection.config import read as read_mining
-        from .selection.cost import describe as describe_mining
-
-        click.echo(describe_mining(read_mining(audit), choose_device(device)))
-        return
-    config, registry = validate(audit)
-    from .device import choose_device
-    from .estimate import describe
-    from .plan import make
-
-    problems = Problems()
-    made = make(config, registry, limit=limit, problems=problems, device=choose_device(device))
-    problems.stop()
-    click.echo(describe(made))
-
-
-@cli.command()
-@RUN
-@click.option(
-    "--format", "formats", multiple=True, type=click.Choice(["html", "pdf"]), help="May be given twice; both unless given."
-)
-@click.option(
-    "--audit", type=click.Path(path_type=Path), help="Also load the sections that this audit.yaml lists under plugins."
-)
-def report(run_folder: Path, formats: tuple[str, ...], audit: Path | None) -> int:
-    """Render the report of a finished run again; measures nothing."""
-    _finished(run_folder)
-    from .evidence import read as evidence_of
-    from .report import render
-
-    listed = evidence_of(run_folder).audit.get("plugins")
-    if listed and audit is None:
-        click.echo(f"auditor: sections of {', '.join(listed)} are left out; give --audit AUDIT.yaml to load them", err=True)
-    files, failures = render(run_folder, formats or ("html", "pdf"), _registry(audit))
-    for name, path in files.items():
-        click.echo(f"{name:5} {path}")
-    for failure in failures:
-        click.echo(f"auditor: section {failure.section} failed: {failure.error}", err=True)
-    return int(ExitCode.INCOMPLETE if failures else ExitCode.COMPLETE)
-
-
-@cli.command()
-@RUN
-@click.option(
-    "--audit", type=click.Path(path_type=Path), help="Judge by the gates of this audit.yaml instead of the run's own."
-)
-def gate(run_folder: Path, audit: Path | None) -> ExitCode:
-    """Judge a finished run by its gates: a line for each, and the exit code; measures nothing."""
-    _finished(run_folder)
-    from . import ending
-    from .gated import line
-    from .regate import judge_again
-
-    evidence, note = judge_again(run_folder, audit)
-    for row in evidence.gates:
-        click.echo(line(row))
-    if note:
-        click.echo(f"auditor: {note}", err=True)
-    if ending.of_measurements(evidence) != ExitCode.COMPLETE:
-        click.echo("auditor: the run itself is incomplete; its report opens with what failed", err=True)
-    return ending.exit_code(evidence) if evidence.gates else ExitCode.INCOMPLETE
-
-
-@cli.command()
-@RUN
-@click.option("--format", "kind", type=click.Choice(["csv", "parquet"]), required=True, help="What kind of tables.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the tables; RUN/export unless given.")
-def export(run_folder: Path, kind: str, out: Path | None) -> None:
-    """Write every number of a run as tables."""
-    _finished(run_folder)
-    from .export import export as write
-
-    for path in write(run_folder, kind, out or run_folder / "export"):
-        click.echo(str(path))
-
-
-cli.add_command(share)
-
-
-@cli.command()
-@click.argument("name", required=False)
-@click.option("--audit", type=click.Path(path_type=Path), help="Also load what this audit.yaml lists under plugins.")
-def plugins(name: str | None, audit: Path | None) -> None:
-    """List what can be named in audit.yaml; with NAME, its options and metrics."""
-    from . import catalogue
-
-    registry = _registry(audit)
-    click.echo(catalogue.describe(registry, name) if name else catalogue.table(registry))
-
-
-@cli.command()
-@click.option("--audit", type=click.Path(path_type=Path), help="Also describe what this audit.yaml lists under plugins.")
-@click.option("--train", "kind", flag_value="train", help="That of train.yaml.")
-@click.option("--mine", "kind", flag_value="mine", help="That of mine.yaml.")
-def schema(audit: Path | None, kind: str | None) -> None:
-    """Print the JSON schema of audit.yaml, for editors."""
-    import json
-
-    from .schema import schema as shape
-    from .selection.schema import schema as shape_of_mining
-    from .training.schema import schema as shape_of_training
-
-    shapes = {"train": shape_of_training, "mine": shape_of_mining}
-    click.echo(json.dumps(shapes.get(kind or "", shape)(_registry(audit)), indent=1))
-
-
-@cli.command()
-def doctor() -> int:
-    """Check this machine: libraries, fonts, decoders, GPU; each finding names the command that mends it."""
-    from . import doctor as clinic
-
-    findings = clinic.examine()
-    click.echo(clinic.table(findings))
-    return int(clinic.exit_code(findings))
-
-
-@cli.command()
-@click.argument("kind", type=click.Choice(["dataset", "model", "strategy", "attribution", "analysis", "section"]))
-@click.argument("name")
-def new(kind: str, name: str) -> None:
-    """Write NAME.py here, a working plugin to start from."""
-    from . import scaffold
-
-    path = scaffold.write(kind, name, Path.cwd())
-    click.echo(f"{path.name} is written; add to audit.yaml:\n\n{scaffold.lines(kind, name)}")
-
-
+for command in (run, train, mine, validate_command, plan, report, gate, export, share, plugins, schema, doctor, new):
+    cli.add_command(command)
 cli.add_command(sign)
 cli.add_command(verify)
 cli.add_command(diff)
-
-
-def default_out(audit: Path) -> Path:
-    """`NAME-run` beside NAME.yaml."""
-    return audit.parent / f"{audit.stem}-run"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -520,25 +176,3 @@ def _on_terminate() -> Any:
         return signal.signal(signal.SIGTERM, stop)
     except ValueError:
         return None
-
-
-def _registry(audit: Path | None = None) -> Registry:
-    from .registry import Registry
-
-    if audit is None:
-        return Registry()
-    from .config import draft
-
-    found = draft(audit)
-    listed = found.data.get("plugins", [])
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        found.problems.stop()
-        raise ConfigError(f"{found.places.place('plugins')}: found no list of names")
-    return Registry(listed, audit.absolute().parent, found.places.place)
-
-
-def _finished(folder: Path) -> None:
-    if not folder.is_dir():
-        raise AuditError(f"{folder}: found no such folder; allowed: the folder of a finished run")
-    if not (folder / "results.json").is_file():
-        raise AuditError(f"{folder}: found no results.json; allowed: the folder of a finished run (auditor run AUDIT.yaml)")

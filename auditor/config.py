@@ -62,6 +62,8 @@ class Report(BaseModel):
     """What is written: report.html, report.pdf, or both. The PDF needs Pango, the HTML nothing."""
     images: bool = True
     """Whether the report shows images and maps of chosen cases; false leaves numbers, tables and charts."""
+    earlier: Annotated[str, Field(min_length=1)] | None = None
+    """An earlier audit (its run folder, a bundle of it, or its results.json): the report then says what changed since. No number of this audit rests on it."""
 
 
 class TrainingImages(BaseModel):
@@ -153,6 +155,11 @@ class AuditConfig(Written):
         """The strategies of the models, each once, in their order."""
         named = (model.options.get("strategy") for model in self.models)
         return tuple(dict.fromkeys(name for name in named if isinstance(name, str)))
+
+    @property
+    def earlier(self) -> Path | None:
+        """Where the earlier audit lies that the report is compared with, if one is named."""
+        return None if self.report.earlier is None else self.base / self.report.earlier
 
     @property
     def trained(self) -> tuple[Trained, ...]:

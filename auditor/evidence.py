@@ -62,6 +62,7 @@ class Evidence:
     `repeated`: contrasts under a changed assumption, beside their main one. `operating` and `by_outcome`: outcomes at matched
     specificity, and what the maps show by outcome, empty where no sensitivity was asked for.
     `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
+    `earlier`: what changed since the earlier audit that audit.yaml names (diff/earlier.py), nothing where it names none.
     """
 
     audit: Mapping[str, Any]
@@ -75,6 +76,7 @@ class Evidence:
     accounting: Mapping[str, Any]
     environment: Mapping[str, Any]
     self_test: Mapping[str, Any] = field(default_factory=dict)
+    earlier: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
     gates: tuple[GateOutcome, ...] = ()
     detectors: tuple[UnitDetector, ...] = ()
@@ -138,6 +140,7 @@ class Evidence:
             "accounting": self.accounting,
             "environment": self.environment,
             "self_test": self.self_test,
+            "earlier": self.earlier,
         }
         return json.dumps(rows, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
@@ -157,6 +160,7 @@ class Evidence:
             accounting=data["accounting"],
             environment=data["environment"],
             self_test=data.get("self_test", {}),
+            earlier=data.get("earlier", {}),
             curves=tuple(_curve(row) for row in data.get("curves", ())),
             gates=tuple(GateOutcome(**_named(row)) for row in data.get("gates", ())),
             detectors=tuple(UnitDetector(**_named(row)) for row in data.get("detectors", ())),

@@ -80,6 +80,7 @@ FACTS: Mapping[str, tuple[str, Callable[[Evidence], bool]]] = {
     "self_test": ("the audit tried on planted truth", lambda e: bool(e.self_test)),
     "environment": ("versions and hardware", lambda e: bool(e.environment.get("packages"))),
     "fingerprints": ("digests of data, weights and plan", lambda e: bool(e.dataset.get("digest") and e.audit.get("plan"))),
+    "earlier_audit": ("what changed since an earlier audit", lambda e: bool(e.earlier)),
     "date": ("when the audit was begun", lambda e: bool(e.environment.get("date"))),
 }  # fmt: skip
 """{name: (what it is in words, whether this evidence has it)}."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .card import Card
+from .earlier_schema import Earlier, NoEarlier
 from .gates import Claim
 from .sanity import Check, Outcome
 from .statistics.verdict import Verdict
@@ -447,6 +448,7 @@ class Results(_Strict):
     accounting: Accounting
     environment: dict[str, Any]
     self_test: SelfTest | NotTaken = NotTaken()
+    earlier: Earlier | NoEarlier = NoEarlier()
 
 
 def schema() -> dict[str, Any]:

@@ -6,13 +6,14 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from . import blind, closer_look, conclusions, control_pass, gates, passes, plan, results, self_test, subgroups
 from . import config as configs
 from .device import choose_device
+from .diff import earlier
 from .ending import exit_code
 from .errors import AuditError, ExitCode, MissingLibrary, ModelRefused, OutputError, gravest
 from .evidence import Evidence
@@ -58,6 +59,7 @@ def run(
 ) -> RunResult:
     """Run an audit: measure what is not measured yet, contrast, report. Interrupted at any point, it can be run again."""
     config = configs.read(path)
+    earlier.readable(config, out)
     registry = Registry(plugins=config.plugins, base=path.parent)
     with locked(out):
         if fresh:
@@ -198,6 +200,7 @@ def _report(audit: Plan, evidence: Evidence, out: Path, registry: Registry, obse
     pictures.save(out, evidence.pictures)
     publish(out / "results.json", evidence.to_json().encode())
     result = RunResult(exit_code(evidence))
+    evidence = _with_changes(audit, evidence, out, result)
     try:
         written, failures = report.render(out, tuple(audit.config.report.formats), registry)
     except MissingLibrary as error:
@@ -214,6 +217,22 @@ def _report(audit: Plan, evidence: Evidence, out: Path, registry: Registry, obse
         result.exit_code = gravest(result.exit_code, ExitCode.INCOMPLETE)
     result.messages += [f"a plugin failed: {failure}" for failure in observers.failures]
     return result
+
+
+def _with_changes(audit: Plan, evidence: Evidence, out: Path, result: RunResult) -> Evidence:
+    """The evidence, and in results.json too, with what changed since the earlier audit; its own numbers are finished by now."""
+    if audit.config.earlier is None:
+        return evidence
+    started = time.monotonic()
+    try:
+        evidence = replace(evidence, earlier=earlier.since(audit.config.earlier, out))
+    except AuditError as error:  # it could be read when the run began
+        result.exit_code = gravest(result.exit_code, ExitCode.INCOMPLETE)
+        result.messages.append(f"not compared with the earlier audit: {error}")
+        return evidence
+    publish(out / "results.json", evidence.to_json().encode())
+    log.info("compared with the earlier audit in %.1f s", time.monotonic() - started)
+    return evidence
 
 
 def _clean(arrays: Path, data_keys: set[str]) -> None:

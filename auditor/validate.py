@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from . import claims, gates, groups
+from . import claims, finished, gates, groups
 from .config import ANALYSES, ATTRIBUTIONS, AuditConfig, Draft, Use, draft
 from .errors import AuditError, nearest
 from .problems import Problems
@@ -56,6 +56,8 @@ def validate(path: Path | str) -> Validated:
     for where, component in components.items():
         if component is not None and where.startswith(("models", "dataset")):
             check_files(component, where, written, problems)
+    if found.config is not None:
+        check_earlier(found.config, problems)
     classes = _checked_classes(components, written, problems)
     analyses = [component for where, component in components.items() if where.startswith("analyses")]
     if found.config is not None and None not in analyses:
@@ -107,6 +109,15 @@ def check_files(component: Any, where: str, written: Placed, problems: Problems)
         if isinstance(path, Path) and not path.exists():
             siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
             problems.add(f"{written.place(f'{where}.{field.name}')}: found no file {path}{nearest(path.name, siblings)}")
+
+
+def check_earlier(config: AuditConfig, problems: Problems) -> None:
+    """The earlier audit that the report is to be compared with can be read."""
+    if config.earlier is not None:
+        try:
+            finished.check(config.earlier)
+        except AuditError as error:
+            problems.add(f"{config.place('report.earlier')}: {error}")
 
 
 def _checked_classes(components: dict[str, Any], written: _Written, problems: Problems) -> tuple[str, ...] | None:

@@ -130,7 +130,7 @@ const choice = (label, options, change) => {
 };
 const narrow = change => { Object.assign(state, change); apply(); };
 const classes = [...page.querySelectorAll("[data-class]")].map(row => row.dataset.class);
-for (const [name, label, found] of [["class", "Class", new Set(classes)], ["series", "Strategy", new Set(seriesOf(page))]])
+for (const [name, label, found] of [["class", "Class", new Set(classes)], ["series", main.dataset.called ?? "Strategy", new Set(seriesOf(page))]])
   if (found.size > 1) choice(label, [["", "all"], ...[...found].map(value => [value, value])], value => narrow({[name]: value}));
 if (tables.length) {
   const text = make("input", {type: "search", oninput: () => narrow({text: text.value.trim().toLowerCase()})});

@@ -206,9 +206,11 @@ def trainings(tmp_path: Path) -> Callable[[Path], list[Any]]:
 @pytest.fixture(scope="session")
 def evidence() -> Any:
     """A rich example: 4 strategies x 2 seeds x 6 classes with failures, gaps and quarantined images; the numbers are invented."""
+    from example import EXAMPLE
+
     from auditor.evidence import Evidence
 
-    return Evidence.from_json((ROOT / "tests" / "example_evidence.json").read_text())
+    return Evidence.from_json(EXAMPLE.read_text(encoding="utf-8"))
 
 
 @pytest.fixture

@@ -56,6 +56,14 @@ def drawn(seed: int = 0, patients: int = 60, networks: Sequence[tuple[str, int]]
 
 def audited(folder: Path, tables: Tables, **lines: str) -> Path:
     """The run folder of an audit of these tables; keywords replace lines of audit.yaml."""
+    audit = written(folder, tables, **lines)
+    with patch("auditor.report.render", return_value=Rendered({}, [])):  # no test of a diff reads the reports of its audits
+        run(audit, folder / "run", device="cpu")
+    return folder / "run"
+
+
+def written(folder: Path, tables: Tables, **lines: str) -> Path:
+    """The audit.yaml of an audit of these tables, with all that it names beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = zip(tables.samples, tables.patients, tables.labels.tolist(), strict=True)
     samples = [[name, who, said, list(tables.boxes.get(name, ()))] for name, who, said in rows]
@@ -75,6 +83,4 @@ def audited(folder: Path, tables: Tables, **lines: str) -> Path:
         "claims": "{primary: [auroc]}", **lines,
     }  # fmt: skip
     (folder / "audit.yaml").write_text("".join(f"{key}: {value}\n" for key, value in content.items()))
-    with patch("auditor.report.render", return_value=Rendered({}, [])):  # no test of a diff reads the reports of its audits
-        run(folder / "audit.yaml", folder / "run", device="cpu")
-    return folder / "run"
+    return folder / "audit.yaml"

@@ -19,6 +19,7 @@ from auditor_plugins.sections import (
     summary,
     title_block,
 )
+from example import EXAMPLE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +31,6 @@ from auditor.results_schema import Results
 from auditor.schema import schema
 
 LEAST = "title: T\ndataset: {use: planted}\nmodels: [{use: scores, strategy: bce}]\nreference: bce\n"
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 PRINTED = (title_block, summary, data, reference_standard, strategies, outcomes, limits, oversight, changes)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from auditor_plugins.sections._concept_tables import count_charts
 from auditor_plugins.sections.embeddings import _overlap_chart
+from example import EXAMPLE
 
 from auditor.chance_bars import Counted, chance_bars, chance_key
 from auditor.drawing import EDGE, LABELS, WIDTH
@@ -53,7 +53,7 @@ def test_it_is_said_in_words_and_absence_has_its_reason() -> None:
 
 def test_the_section_draws_both_counts_of_every_network() -> None:
     """The example knows counts of whole images only; they stand here for the means over the classes."""
-    evidence = Evidence.from_json((Path(__file__).parent / "example_evidence.json").read_text())
+    evidence = Evidence.from_json(EXAMPLE.read_text())
     rows = [replace(row, class_name="(macro)") if row.class_name == "(image)" else row for row in evidence.summaries]
     charts = count_charts(replace(evidence, summaries=tuple(rows)), "dissection")
     assert [chart["title"] for chart in charts] == ["Disjoint concepts beside chance", "Unique concepts beside chance"]
@@ -70,7 +70,7 @@ def test_the_section_draws_what_networks_share_beside_its_chance_level() -> None
         for model, strategy in (("wbce-0", "wbce"), ("focal-0", "focal"))
         for name, shared in (("Effusion", 0.5), ("Mass", 0.2))
     ]
-    evidence = replace(Evidence.from_json((Path(__file__).parent / "example_evidence.json").read_text()), overlaps=tuple(rows))
+    evidence = replace(Evidence.from_json(EXAMPLE.read_text()), overlaps=tuple(rows))
     found = _overlap_chart(evidence, "embeddings")
     assert found is not None
     words = [title.text for title in ElementTree.fromstring(found["drawing"]).iter("title")]

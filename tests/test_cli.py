@@ -198,7 +198,11 @@ def test_a_terminated_process_says_so_and_returns_143(tmp_path: Path) -> None:
     (tmp_path / "audit.yaml").write_text("plugins: [slow.py]\n")
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         command = [sys.executable, "-m", "auditor", "validate", "audit.yaml"]
+        before = signal.signal(
+            number, signal.SIG_DFL
+        )  # a child takes over what is ignored, as SIGINT is in a shell's background
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            signal.signal(number, before)
             assert process.stdout is not None
             assert process.stderr is not None
             assert process.stdout.readline() == "ready\n"
@@ -306,7 +310,7 @@ def test_a_plugin_can_add_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     class Loaded:
         hook = Hook()
 
-    monkeypatch.setattr(cli, "_registry", lambda audit=None: Loaded())
+    monkeypatch.setattr(cli, "registry_of", lambda audit=None: Loaded())
     monkeypatch.setattr(cli.cli, "_asked", False)
     monkeypatch.setattr(cli.cli, "commands", dict(cli.cli.commands))
     assert main(["greet"]) == 0

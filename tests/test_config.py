@@ -171,7 +171,7 @@ GOLDEN: dict[str, tuple[str, list[str]]] = {
         "audit.yaml:5:26: report.formats[1]: found 'pfd'; allowed: html, pdf; did you mean pdf?",
     ]),
     "a misspelt report key": (LEAST + "report: {format: [html]}\n", [
-        "audit.yaml:5:10: report.format: unknown key; allowed: formats, images; did you mean formats?",
+        "audit.yaml:5:10: report.format: unknown key; allowed: formats, images, earlier; did you mean formats?",
     ]),
     "claims of the wrong kind": (LEAST + "claims: {primary: auroc, margin: {auroc: 0, iobb: '0.1'}}\n", [
         "audit.yaml:5:19: claims.primary: found 'auroc'; allowed: a list",

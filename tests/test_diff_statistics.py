@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from diffing import audited, drawn
+from example import EXAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -26,7 +27,6 @@ from auditor.run import run
 from auditor.statistics.columns import Columns
 from auditor.statistics.rows import Comparison, Values
 
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 Write = Callable[..., Path]
 Told = dict[tuple[str, str | None, str], tuple[Any, ...]]
 COMPARED = ("difference", "low", "high", "n_cases", "n_patients", "p", "missing")

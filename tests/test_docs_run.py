@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from example import EXAMPLE
 
 from auditor import config
 from auditor.cli import cli, main
@@ -143,7 +144,7 @@ def test_a_python_block_compiles(page: Path, text: str) -> None:
 
 def test_the_readmes_notebook_runs(tmp_path: Path) -> None:
     (block,) = [p.values[1] for p in blocks("python") if "auditor.load" in p.values[1]]
-    (tmp_path / "results.json").write_text((ROOT / "tests" / "example_evidence.json").read_text())
+    (tmp_path / "results.json").write_text(EXAMPLE.read_text())
     kept = [
         line for line in block.splitlines() if not line.startswith("audit.cases")
     ]  # those need a run; tests/test_notebook.py

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example import EXAMPLE
 from pydantic import ValidationError
 
 from auditor import results_schema
@@ -22,7 +23,6 @@ from auditor.ledger import Found, Ledger
 from auditor.pictures import load, save
 from auditor.statistics.rows import Values
 
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 

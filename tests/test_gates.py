@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from example import EXAMPLE
 
 from auditor import OutputError
 from auditor import run as runs
@@ -24,7 +25,6 @@ from auditor.schema import schema
 from auditor.validate import validate
 
 Write = Callable[..., Path]
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 
 # How a gate is declared
 

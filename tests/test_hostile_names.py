@@ -9,17 +9,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from example import EXAMPLE
 
 from auditor import report
 from auditor.evidence import Evidence, Picture
 from auditor.registry import Registry
 
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 PAYLOADS = (
     "<script>alert(1)</script>", "</script><script>alert(1)</script>", "<ScRiPt>alert(1)</sCrIpT>", "<script src=//x.test></script>",
     '" onmouseover="alert(1)', "' onmouseover='alert(1)", '"><img src=x onerror=alert(1)>', "'><img src=x onerror=alert(1)>",

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 from auditor_plugins.sections import summary
+from example import EXAMPLE
 
 import auditor
 from auditor.errors import AuditError
 from auditor.evidence import Evidence
 from auditor.notebook import LoadedAudit
 from auditor.overview import main_findings
-
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 
 
 @pytest.fixture(scope="module")

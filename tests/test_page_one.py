@@ -11,6 +11,7 @@ import pypdf
 import pytest
 from auditor_plugins.sections import summary, title_block
 from auditor_plugins.sections._questions import Cell, verdict_table
+from example import EXAMPLE
 
 from auditor.evidence import Evidence, Finding
 from auditor.metric import Metric
@@ -18,7 +19,6 @@ from auditor.registry import Registry
 from auditor.report import new_environment, render_html, section_body, write_pdf
 from auditor.statistics.rows import Comparison, Summary
 
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 RECOGNISES, LOOKS, VALID, CALIBRATED, LEARNT = range(5)
 
 

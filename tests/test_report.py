@@ -41,6 +41,7 @@ from auditor_plugins.sections import (
     title_block,
     where_it_looks,
 )
+from example import EXAMPLE
 
 from auditor import Section, report
 from auditor.errors import ConfigError, MissingLibrary, OutputError, PluginError
@@ -53,7 +54,6 @@ MODULES = (
     limits, gaps, oversight, methods, provenance, changes,
 )  # fmt: skip
 SECTIONS: list[type[Section]] = [module.register_sections()[0] for module in MODULES]
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 HOSTILE = (
     "<script>alert(1)</script>", '" onmouseover="alert(1)', "'><img src=x onerror=alert(1)>", "javascript:alert(1)", "</style><b>",
     "{{ 7 * 7 }}", "{% raw %}", "\u202egnp.exe", "]]><svg/onload=alert(1)>", "--><iframe src='http://x.test'>", "&lt;b&gt;", "\x00\x1b[31m",

@@ -7,17 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from example import EXAMPLE
 
 from auditor import report
 from auditor.evidence import Evidence, Picture
 from auditor.registry import Registry
 
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 CLASSES = (
     "Effusion", "Atelectasis", "Cardiomegaly", "Mass", "Pneumonia", "Hernia", "Nodule", "Infiltration", "Pneumothorax", "Edema",
     "Emphysema", "Fibrosis", "Consolidation", "Pleural_Thickening", "No Finding",

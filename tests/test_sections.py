@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from auditor_plugins.sections import (
     title_block,
     where_it_looks,
 )
+from example import EXAMPLE
 
 from auditor import Section
 from auditor.drawing import figure, signed
@@ -40,7 +40,6 @@ MODULES = (
     limits, gaps, oversight, methods, provenance, changes,
 )  # fmt: skip
 SECTIONS: list[type[Section]] = [module.register_sections()[0] for module in MODULES]
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ def test_every_field_of_the_evidence_is_decided_on_and_a_new_one_stays_at_home(a
     whole, found = evidence_of(a_run), share(a_run).evidence
     handled = {"audit", "dataset", "models", "accounting", "self_test", "metrics", "environment", "findings", "gates", "summaries",
                "comparisons", "repeated", "gaps", "controls", "operating", "by_outcome", "curves", "histograms", "profiles", "detectors",
-               "overlaps", "pictures", "units", "subgroups"}  # fmt: skip
+               "overlaps", "pictures", "units", "subgroups", "earlier"}  # fmt: skip
     assert {field.name for field in fields(Evidence)} == handled, "decide in auditor/share/redact.py what of it can leave"
     assert whole.audit.keys() | {"shared"} == found.audit.keys()
     assert whole.dataset.keys() == found.dataset.keys()

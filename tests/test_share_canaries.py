@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 import numpy as np
@@ -22,6 +23,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from auditor.report import Rendered
 from auditor.run import run
 from auditor.share.bundle import share
 
@@ -32,7 +34,8 @@ PLACES = (
     "option of a data set", "option of a model", "sample metadata", "quarantine reason", "quarantine detail",
     "text of an exception while reading", "note of a data set", "text of an exception in an analysis", "path that is not there",
     "finding of a plugin", "text of an exception in an observer", "global of the templates", "HOME", "USER", "host name",
-    "working directory", "run folder", "comment in audit.yaml", "name of a small group",
+    "working directory", "run folder", "comment in audit.yaml", "name of a small group", "folder of an earlier audit",
+    "title of an earlier audit", "option of an earlier audit", "image of an earlier audit",
 )  # fmt: skip
 DICOM_PLACES = (
     "patient id",
@@ -197,6 +200,16 @@ def write_audit(folder: Path, formats: str) -> Path:
     return path
 
 
+def _retold(run: Path) -> None:
+    """Words in what an earlier audit says of itself; another network, so that something has changed since."""
+    told = json.loads((run / "results.json").read_text())
+    told["audit"]["title"] = CANARIES["title of an earlier audit"]
+    told["dataset"]["options"]["remark"] = CANARIES["option of an earlier audit"]
+    told["accounting"]["quarantined"].append({"id": CANARIES["image of an earlier audit"], "reason": "other", "detail": None})
+    told["models"][0]["digest"] = "0" * 20
+    (run / "results.json").write_text(json.dumps(told))
+
+
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs and shares the audit in a folder, for a user and on a host whose names are planted words."""
@@ -209,8 +222,13 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
             monkeypatch.setenv(name, CANARIES["USER"])
         monkeypatch.setattr(socket, "gethostname", lambda: CANARIES["host name"])
-        out = here / CANARIES["run folder"]
-        run(write_audit(here, formats), out)
+        out, audit = here / CANARIES["run folder"], write_audit(here, formats)
+        earlier = here / CANARIES["folder of an earlier audit"]
+        with patch("auditor.report.render", return_value=Rendered({}, [])):  # nobody reads its report
+            run(audit, earlier)
+        _retold(earlier)
+        audit.write_text(audit.read_text().replace("report: {", f"report: {{earlier: {earlier.name}, "))
+        run(audit, out)
         return SimpleNamespace(run=out, **share(out, pictures=pictures)._asdict())
 
     return go
@@ -224,6 +242,8 @@ def test_no_planted_word_leaves_with_a_bundle(told: Any) -> None:
         "image file name",
         "finding of a plugin",
         "quarantine detail",
+        "title of an earlier audit",
+        "option of an earlier audit",
     }
     gaps = {(gap.analysis, gap.reason) for gap in found.evidence.gaps}
     assert ("raises", "failed: an exception of a plugin (its message is not shared)") in gaps

@@ -135,7 +135,9 @@ def test_a_long_tail_can_be_played_and_differences_have_intervals(write_simulati
     assert all(row["low"] <= row["value"] <= row["high"] for row in found)
     page = (path.parent / "simulate-run" / "simulation.html").read_text()
     assert page.count("<svg") >= 3
-    assert "flqmi − random" in page
+    assert '<span data-series="flqmi">flqmi</span> − <span data-series="random">random</span>' in page
+    assert page.count("<script>") == 1  # the report's own: its tables sort and filter
+    assert "aria-sort" in page.partition("<script>")[2]
 
 
 def test_planted_rare_images_are_found_more_often_than_by_chance(write_simulation: Write) -> None:

@@ -18,6 +18,7 @@ from ..dataset import Sample
 from ..elsewhere import Elsewhere
 from ..errors import AuditError, OutputError
 from ..evidence import Evidence
+from ..finished import refuse_others, results_of
 from ..identity import digest
 from ..ledger import Ledger
 from ..regate import evidence_of
@@ -27,12 +28,6 @@ from ..statistics.rows import Values
 
 Work = tuple[str, str | None]
 """An analysis, and the attribution whose maps it reads."""
-SAID = {
-    "audit": ("title", "reference", "seed", "claims", "analyses", "attributions"),
-    "dataset": ("use", "options", "classes", "digest", "train"),
-    "accounting": ("listed", "used", "quarantined", "max_quarantine"),
-}
-"""What a results.json must say to be a side; every version has said it."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +127,9 @@ def _used(samples: list[str], accounting: Mapping[str, Any] | None) -> npt.NDArr
 @contextmanager
 def opened(folder: Path) -> Iterator[Side]:
     """A finished run folder (a shared results.json will do); raises AuditError where there are no results to read."""
-    if not folder.exists():
-        raise AuditError(f"{folder}: found no such folder; allowed: the folder of a finished run, or its results.json")
-    results = folder / "results.json" if folder.is_dir() else folder
-    if not results.is_file():
-        raise AuditError(f"{folder}: found no results.json; allowed: the folder of a finished run (auditor run AUDIT.yaml)")
+    results = results_of(folder)
     evidence = evidence_of(results)
-    lacking = [f"{part}.{name}" for part, names in SAID.items() for name in names if name not in getattr(evidence, part)]
-    if lacking:
-        raise AuditError(f"{results}: found no {lacking[0]}; allowed: the results.json of a finished run, unchanged")
+    refuse_others(results, vars(evidence))
     with _ledger(results.parent) as ledger:
         known = ledger if isinstance(ledger, str) else _cases(results, ledger)
         sure = isinstance(known, Cases)

@@ -157,7 +157,7 @@ def _page(simulation: Simulation, found: Sequence[Difference], messages: Sequenc
 
 def _row(row: Difference) -> dict[str, Any]:
     when = f"after round {row.round}" if row.round != MEAN else row.round
-    return {"pair": f"{row.function} − {row.baseline}", "when": when, **row._asdict()}
+    return {"when": when, **row._asdict()}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -28,7 +28,10 @@ MODEL = ("id", "strategy", "seed", "family", "use", "options", "layers", "output
          "status", "error", "training", "parameters")  # fmt: skip
 ENVIRONMENT = ("python", "implementation", "system", "device", "packages", "date")
 ACCOUNTING = ("listed", "used", "quarantined", "max_quarantine", "boxes", "training_images")
-"""The keys that are shared. Whoever adds one to the evidence decides here whether it can leave; until then it does not."""
+"""The keys that are shared. Whoever adds one to the evidence decides here whether it can leave; until then it does not.
+
+`earlier` stays at home whole: what differs between two audits of nearly the same patients tells of the few that only one has, and
+the earlier audit's words are of a run whose record of names is not here."""
 LARGEST = 224
 """Pixels along the longer side of a shared picture."""
 
@@ -81,6 +84,7 @@ class Redaction:
             "classes_withheld": sorted(self._cells.withheld),
             "withheld": {
                 "levels": len(numbers.levels), "contrasts": len(numbers.contrasts), "sentences": unsaid, "attributes": attributes,
+                "earlier": int(bool(evidence.earlier)),
                 "unit_classes": sum(len(unit.fires) for unit in evidence.units) - sum(len(unit.fires) for unit in shared.units),
                 **{
                     name: _gone(getattr(evidence, name), getattr(shared, name))

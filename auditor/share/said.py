@@ -22,7 +22,7 @@ KINDS = {
     "attributions": "attributions",
     "analyses": "analyses",
 }
-OF_FILES = ("from", "root", "folder", "file", "table", "checkpoint", "boxes", "pretrained")
+OF_FILES = ("from", "root", "folder", "file", "table", "checkpoint", "boxes", "pretrained", "earlier")
 """Options that name a file or a folder."""
 TOP_WORDS = ("formats", "claim", "tier", "metric", "strategy", "reference", "class", "attribution", "primary", "use")
 HEAD = (

@@ -21,7 +21,7 @@ from .found import Difference, Level
 
 DESCRIPTIONS = (
     "descriptions of the networks and how many parameters they have, the machine and the day, the self-test, who was trained on, what the "
-    "data set says of its images, and the authors' own card are taken as told"
+    "data set says of its images, what changed since an earlier audit, and the authors' own card are taken as told"
 )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from auditor import Analysis, ConfigError, Metric, hookimpl
+from auditor import Analysis, Metric, hookimpl
+
+from ._boundary import log_odds
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -109,16 +110,12 @@ class LogitShift(Analysis):
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ConfigError(f"logit_shift: threshold: {self.threshold} is not between 0 and 1: it is a probability")
+        log_odds(self.threshold, self.name)
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         """{"margin_positive", "margin_negative"}: float64 [P] each, NaN for the cases of the other label."""
-        beyond = (
-            _rivals(batch)
-            if batch.head == "softmax"
-            else batch.logits.numpy() - math.log(self.threshold / (1 - self.threshold))
-        )
+        softmax = batch.head == "softmax"
+        beyond = _rivals(batch) if softmax else batch.logits.numpy() - log_odds(self.threshold, self.name)
         present = batch.labels == 1
         return {"margin_positive": np.where(present, beyond, np.nan), "margin_negative": np.where(present, np.nan, -beyond)}
 

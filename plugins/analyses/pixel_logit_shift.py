@@ -11,6 +11,8 @@ import numpy as np
 
 from auditor import Analysis, ConfigError, Metric, hookimpl
 
+from ._boundary import log_odds
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -140,12 +142,11 @@ class PixelLogitShift(Analysis):
     def __post_init__(self) -> None:
         if self.pixels < 1:
             raise ConfigError(f"pixel_logit_shift: pixels: found {self.pixels}; allowed: 1 or more for each label value")
-        if not 0 < self.threshold < 1:
-            raise ConfigError(f"pixel_logit_shift: threshold: {self.threshold} is not between 0 and 1: it is a probability")
+        log_odds(self.threshold, self.name)
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         """A value per case [P] of every per-case metric, NaN where its pixels are not there."""
-        boundary = 0.0 if batch.head == "softmax" else math.log(self.threshold / (1 - self.threshold))
+        boundary = 0.0 if batch.head == "softmax" else log_odds(self.threshold, self.name)
         beyond, truth = batch.pixel_logits.numpy().astype(np.float64) - boundary, batch.pixel_truth
         found: dict[str, list[float]] = {metric.name: [] for metric in self.metrics if metric.per_case}
         for case in range(len(batch)):

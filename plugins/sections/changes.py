@@ -7,11 +7,12 @@ from typing import Any
 
 from auditor import Evidence, Section, hookimpl
 
+from . import _earlier
 from ._card import card_rows, known_rows
 
 
 class Changes(Section):
-    """Whether claims and gates were changed after the measurement, then the card's plans."""
+    """Whether claims and gates were changed after the measurement, what changed since an earlier audit, then the card's plans."""
 
     name = "changes"
     title = "Change log and monitoring"
@@ -22,6 +23,7 @@ class Changes(Section):
         """Rows that the run folder knows, and rows of the card."""
         return {
             "known_rows": known_rows(_known(evidence)),
+            "earlier": _earlier.told(evidence.earlier),
             "stated_rows": card_rows(evidence, "upkeep.monitoring", "upkeep.updates"),
         }
 
@@ -32,7 +34,7 @@ def _known(evidence: Evidence) -> list[tuple[str, str | None]]:
     return [
         ("Claims", _when("claims were", bool(claims.get("primary")), claims.get("afterwards"))),
         ("Gates", _when("gates were", bool(gates.get("written")), gates.get("afterwards"))),
-        ("Compared with an earlier audit", None),
+        ("Compared with an earlier audit", _earlier.named(evidence)),
     ]
 
 

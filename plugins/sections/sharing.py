@@ -13,6 +13,7 @@ NAMES = {
     "curves": "calibration curves", "histograms": "histograms", "profiles": "profiles of classes", "detectors": "detecting units",
     "overlaps": "feature overlaps", "gaps": "gaps", "subgroups": "numbers by group", "units": "channels of the gallery",
     "unit_classes": "counts of findings on the top images of a channel", "attributes": "attributes of images that no subgroup declares",
+    "earlier": "comparisons with an earlier audit",
     "sentences": "sentences that quote what is withheld, or are a plugin's own",
 }  # fmt: skip
 
