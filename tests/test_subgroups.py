@@ -185,7 +185,7 @@ def test_page_one_tells_the_declared_claim_and_the_section_the_numbers(audited: 
     said = [row for row in found["findings"] if "By sex" in row["text"]]
     assert [row["kind"] for row in said] == ["result", "note"]
     assert said[0]["text"].startswith("By sex: F and M differ in AUROC, mean over the classes under plain: +0.")
-    assert "declared beforehand, p < 0.0001 adjusted by Holm" in said[0]["text"]
+    assert "declared beforehand, p <\u00a00.001 adjusted by Holm" in said[0]["text"]
     page = (audited / "report.html").read_text()
     assert "Who it holds for" in page
     assert "60 and above" in page

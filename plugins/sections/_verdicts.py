@@ -6,6 +6,7 @@ from typing import Any
 
 from auditor import Evidence
 from auditor.drawing import figure, key
+from auditor.wording import p_value
 
 from ._reading import class_title, strategies, title
 
@@ -62,11 +63,7 @@ def _rows(evidence: Evidence, rows: list[Any], order: list[str]) -> list[dict[st
             "difference": row.difference,
             "low": joint(row)[0],
             "high": joint(row)[1],
-            "p": "not tested"
-            if row.p_adjusted is None
-            else "<\u00a00.001"
-            if row.p_adjusted < 0.001
-            else figure(row.p_adjusted),
+            "p": "not tested" if row.p_adjusted is None else p_value(row.p_adjusted),
             "margin": "none" if row.margin is None else figure(row.margin),
             "smallest": "not known" if row.smallest_margin is None else figure(row.smallest_margin),
             "verdict": verdict_words(row),

@@ -73,7 +73,7 @@ def _training(model: Mapping[str, Any], order: list[str]) -> dict[str, Any]:
         "start": training.get("pretrained") or "drawn from the seed",
         "images": figure(training["images"]),
         "best": f"{training.get('best_epoch')} of {recipe.get('epochs')}",
-        "auroc": "not estimable" if auroc is None else f"{auroc:.3f}",
+        "auroc": "not estimable" if auroc is None else figure(float(auroc)),
     }
 
 

@@ -7,12 +7,11 @@ from typing import Any
 
 from auditor import Evidence, Section, hookimpl
 from auditor.drawing import Interval, figure, forest, key, signed
+from auditor.wording import p_said
 
 from ._reading import class_title, ordered_classes, strategies, title
 
 MACRO = "(macro)"
-LEAST_P = 0.0001
-"""Smaller p-values say no more than that."""
 
 
 class Subgroups(Section):
@@ -137,8 +136,7 @@ def _table(evidence: Evidence, rows: Sequence[Any], order: Sequence[str]) -> dic
 
 def _verdict(row: Any) -> str:
     """`different*` with its adjusted p; the star marks what was declared."""
-    p = f"p {figure(row.p_adjusted)}" if row.p_adjusted >= LEAST_P else f"p < {LEAST_P:g}"
-    return f"{row.verdict}{'*' if row.claim == 'primary' else ''} ({p})"
+    return f"{row.verdict}{'*' if row.claim == 'primary' else ''} ({p_said(row.p_adjusted)})"
 
 
 def _cell(row: Any, words: Any) -> dict[str, Any]:
