@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from .findings import Finding, rounded
+from .findings import Finding
 from .statistics.between_splits import NO_TRAINING
 from .statistics.rows import GROUPS, IMAGE, MACRO, MODEL, Summary
+from .wording import rounded
 
 SHRUNK = 0.8
 """Share of the training images' evidence at or below which a reader is told: our choice, no standard."""

@@ -27,7 +27,7 @@ from .statistics.estimates import handles
 from .statistics.influence import Integers
 from .statistics.operating import OUTCOMES, Called, OperatingPoint
 from .statistics.rows import MACRO, Cohort, Values
-from .wording import spoken
+from .wording import rounded, spoken
 
 TOLD = ("kappa_loc", "cbl", "pointing_game", "map_mass", "effective_support")
 """Metrics of the maps of boxed positives that are told for found and missed apart."""
@@ -173,4 +173,4 @@ def _pictures(plan: Plan, ledger: Ledger, store: PixelStore, looks: Sequence[Loo
 def _words(case: Shown) -> str:
     """The score and the threshold as probabilities."""
     score, limit = sigmoid(np.array([case.threshold + case.margin, case.threshold]))
-    return f"probability {score:.3g}, threshold {limit:.3g}"
+    return f"probability {rounded(score)}, threshold {rounded(limit)}"

@@ -12,11 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from .metric import Metric
 from .statistics.rows import IMAGE, MACRO, Comparison, Summary
-from .wording import spoken
+from .wording import p_said, rounded, spoken
 
 MAX_QUARANTINE = 0.005
 Networks = Mapping[tuple[str, str], int]
@@ -223,7 +221,7 @@ def _strength(row: Comparison) -> str:
     """How the verdict was reached."""
     if row.claim is None or row.p_adjusted is None:
         return ""
-    return f"{METHODS[row.claim]}, p = {rounded(row.p_adjusted)} adjusted by {ADJUSTED[row.claim]}"
+    return f"{METHODS[row.claim]}, {p_said(row.p_adjusted)} adjusted by {ADJUSTED[row.claim]}"
 
 
 def _limit(row: Comparison) -> str:
@@ -318,18 +316,6 @@ def _not_estimable(summaries: Iterable[Summary]) -> list[Finding]:
         Finding("note", f"No {_list(measures, 'or')} for {_list(names)}: {reason}; left out of the mean over the classes.")
         for (reason, measures), names in together.items()
     ]
-
-
-def rounded(value: float) -> str:
-    """Three significant digits, without an exponent unless the number is tiny.
-
-    >>> rounded(0.012345), rounded(1234.5), rounded(0.5), rounded(0), rounded(2.5e-9)
-    ('0.0123', '1,230', '0.5', '0', '2.5e-09')
-    """
-    if value and abs(value) < 1e-6:
-        return f"{value:.3g}"
-    text = np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="-")
-    return f"{float(text):,.0f}" if abs(float(text)) >= 1000 else text
 
 
 def _direction(value: float) -> str:

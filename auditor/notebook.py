@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import AuditError, nearest
 from .evidence import Evidence, Finding, Gap, GateOutcome
-from .overview import SHOWN, cells, counted, levels, main_findings, overall, size, unmet
+from .overview import ALONE, SHOWN, cells, counted, levels, main_findings, overall, size, unmet
 from .statistics.rows import Comparison, Summary
 from .wording import clean_label
 
@@ -156,6 +156,7 @@ class LoadedAudit:
         lines = [clean_label(self.title, 200), size(self.evidence)]
         lines += [f"  {' | '.join(cells(row, self.evidence.stamps()))}" for row in shown]
         lines += [f"  {more} more overall contrasts"] if more else []
+        lines += [f"  {ALONE}"] if shown else []
         lines += [] if shown else [f"  {text}" for text in levels(self.evidence)]
         lines += [clean_label(finding.text, 400) for finding in self._urgent()]
         lines += [f"gates: {counted(row.outcome for row in self.evidence.gates)}"] if self.evidence.gates else []
@@ -173,6 +174,7 @@ class LoadedAudit:
             urgent=[finding.text for finding in self._urgent()],
             rows=[cells(row, self.evidence.stamps()) for row in shown],
             more=more,
+            alone=ALONE,
             levels=[] if shown else levels(self.evidence),
             main=[finding.text for finding in main_findings(self.evidence)],
             gates=counted(row.outcome for row in self.evidence.gates),

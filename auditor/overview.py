@@ -15,7 +15,7 @@ MAIN = 3
 
 
 def main_findings(evidence: Evidence) -> list[Finding]:
-    """The sentences about the contrasts that stand first: primary claims, then the clearest; one per metric, three in all."""
+    """The sentences about the contrasts with a verdict that stand first: primary claims, then the clearest; one per metric, three in all."""
     texts: dict[tuple[str | None, ...], Finding] = {}
     for finding in evidence.findings:
         if finding.kind == "result":
@@ -23,7 +23,7 @@ def main_findings(evidence: Evidence) -> list[Finding]:
     chosen: dict[str, Finding] = {}
     for row in _ranked(evidence):
         told = texts.get((row.metric, row.strategy, row.class_name))
-        if told is not None:
+        if told is not None and row.verdict:
             chosen.setdefault(row.metric, told)
     return list(chosen.values())[:MAIN]
 
@@ -55,6 +55,9 @@ def cells(row: Comparison, stamped: Iterable[str | None]) -> tuple[str, str, str
     interval = "no interval" if row.low is None or row.high is None else f"{signed(row.low)} to {signed(row.high)}"
     sides = f"{clean_label(row.strategy, 40)} − {clean_label(row.reference, 40)}"
     return clean_label(name), sides, signed(row.difference), interval, clean_label(row.verdict or "no verdict")
+
+
+ALONE = "Intervals are those of each contrast alone; verdicts allow for how many were looked at, and so do joint_low and joint_high in .comparisons."
 
 
 def levels(evidence: Evidence) -> list[str]:

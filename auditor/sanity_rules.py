@@ -15,7 +15,7 @@ from .probes import SAME
 from .sanity import Outcome
 from .statistics.estimates import FEW
 from .statistics.influence import Influence, difference, interval, times
-from .wording import figure
+from .wording import figure, rounded
 
 SHARE = 1 / 3
 """How much of a trained network's localisation an untrained one may have."""
@@ -136,4 +136,4 @@ def _interval(part: Influence) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.3g} %"
+    return f"{rounded(100 * value)} %"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from . import self_test_truth as truth
 from .self_test_check import Check, summary
 from .self_test_truth import CLASSES, SHOWS
+from .statistics.calibrated import HANGS_ON_ONE
 
 IMAGES = 6
 CLEAN = CLASSES[:2]
@@ -98,12 +99,16 @@ def _calibration() -> Iterator[Check]:
     right = {
         "ece": ("ECE, the surest of all predictions counted", (high - 2 / 3) / 2 + (1 / 3 - low) / 2),
         "calibration_intercept": ("intercept", 0.5),  # 1 and -2 become 3/2 and -3/2, whose probabilities add up to 1
-        "calibration_slope": ("slope: the odds of 2 and of 1/2 are log 4 apart, what was said is 3", math.log(4) / 3),
         "prevalence_gap": ("predicted minus observed prevalence", (high + low) / 2 - 1 / 2),
         "brier": ("Brier score", (2 * (1 - high) ** 2 + high**2 + (1 - low) ** 2 + 2 * low**2) / 6),
     }
     for metric, (words, value) in right.items():
         yield Check("calibration", words, summary(metric, "next", *CLEAN), (value,) * 2)
+    yield Check(
+        "calibration", "no slope is told that hangs on one patient",
+        lambda e: (sum(row.missing == HANGS_ON_ONE for row in e.select("calibration_slope") if row.strategy == "next" and row.class_name in CLEAN),),
+        (2,),
+    )  # fmt: skip
 
 
 def _logit_shift() -> Iterator[Check]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .analysis import Analysis
 from .attribution import Attribution
 from .contrasts import pairings
-from .findings import Finding, rounded
+from .findings import Finding
 from .groups import Groups, asked, groups
 from .metric import Metric
 from .plan import Plan, PlannedModel, label
@@ -26,7 +26,7 @@ from .statistics.multiplicity import holm
 from .statistics.rows import MACRO, Cohort
 from .statistics.subgroups import ByClass, Made, SubgroupRow
 from .statistics.verdict import smallest_margin, verdict
-from .wording import spoken
+from .wording import p_said, signed, spoken
 
 OTHERS = "all others"
 Row = tuple[SubgroupRow, Effect | None]
@@ -213,12 +213,10 @@ def findings(rows: Sequence[SubgroupRow], afterwards: bool) -> list[Finding]:
 def _sentence(row: SubgroupRow, afterwards: bool) -> str:
     assert row.value is not None and row.low is not None and row.high is not None
     what = f"{spoken(row.metric)}{f' with {spoken(row.attribution)}' if row.attribution else ''}, mean over the classes"
-    least = 0.0001
-    p = f"p < {least}" if (row.p_adjusted or 0) < least else f"p = {rounded(row.p_adjusted or 0)}"
     sides = f"{row.by} {row.group} and {row.against}"
     numbers = (
-        f"{_signed(row.value)} (95 % interval {_signed(row.low)} to {_signed(row.high)}; {row.n_cases:,} cases of {row.n_patients:,} "
-        f"patients; {'declared after the data had been measured' if afterwards else 'declared beforehand'}, {p} adjusted by Holm)"
+        f"{signed(row.value)} (95 % interval {signed(row.low)} to {signed(row.high)}; {row.n_cases:,} cases of {row.n_patients:,} "
+        f"patients; {'declared after the data had been measured' if afterwards else 'declared beforehand'}, {p_said(row.p_adjusted or 0.0)} adjusted by Holm)"
     )
     if row.reference is not None:
         head = {
@@ -234,7 +232,3 @@ def _sentence(row: SubgroupRow, afterwards: bool) -> str:
         "equivalent": "are equivalent within the margin",
     }
     return f"By {row.by}: {row.group} and {row.against} {head.get(row.verdict or '', 'cannot be told apart')} in {what} under {row.strategy}: {numbers}."
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else '−' if value < 0 else ''}{rounded(abs(value))}"

@@ -39,6 +39,10 @@ SPELT = {
 }
 """Names of metrics, attributions and parts of such names that are not simply spelt with blanks and a capital."""
 
+NOISE = 1e-6
+"""Nothing smaller is a measurement: scores are single precision, which is as coarse as 1e-7, and counts are far above."""
+LEAST_P = 0.001
+
 
 def visible(text: object, keep: str = "\n") -> str:
     r"""Text in NFC with control, direction and other unseen characters spelt out.
@@ -73,14 +77,12 @@ def absence(reason: object, limit: int = 200) -> str:
 
 
 def figure(value: float) -> str:
-    """A number as a table shows it: three decimals below ten, three figures above, a true minus.
+    """A number as a table shows it: three decimals below ten, three figures above, a true minus; less than `NOISE` is 0.
 
-    >>> figure(0.81249), figure(-12.345), figure(562.0), figure(0.00004), figure(3)
-    ('0.812', '−12.3', '562', '0.00004', '3')
+    >>> figure(0.81249), figure(-12.345), figure(562.0), figure(0.00004), figure(3), figure(-1e-8)
+    ('0.812', '−12.3', '562', '0.00004', '3', '0.000')
     """
-    size = abs(value)
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is not a number that a report can show; say why it is missing")
+    size = _audible(value)
     if isinstance(value, int) or (size >= 100 and float(value).is_integer()):
         text = f"{size:,.0f}"
     elif 0 < size < 0.0005:
@@ -97,6 +99,39 @@ def signed(value: float) -> str:
     ('+0.012', '0.000')
     """
     return ("+" if value > 0 and figure(value).strip("0.") else "") + figure(value)
+
+
+def rounded(value: float) -> str:
+    """A number inside a sentence: three figures, without needless zeros or an exponent; less than `NOISE` is 0.
+
+    >>> rounded(0.012345), rounded(1234.5), rounded(-0.5), rounded(0), rounded(-2.5e-9)
+    ('0.0123', '1,230', '−0.5', '0', '0')
+    """
+    size = _audible(value)
+    if not size:
+        return "0"
+    short = float(f"{size:.2e}")
+    decimals = max(2 - math.floor(math.log10(short)), 0)
+    text = f"{short:,.{decimals}f}"
+    return ("−" if value < 0 else "") + (text.rstrip("0").rstrip(".") if decimals else text)
+
+
+def p_value(p: float) -> str:
+    """A p-value; one below 0.001 says no more than that.
+
+    >>> p_value(0.0123), p_value(2e-9), p_value(1.0)
+    ('0.012', '<\\xa00.001', '1.000')
+    """
+    return f"<\u00a0{LEAST_P}" if p < LEAST_P else figure(float(p))
+
+
+def p_said(p: float) -> str:
+    """The same inside a sentence.
+
+    >>> p_said(0.0123), p_said(2e-9)
+    ('p = 0.012', 'p <\\xa00.001')
+    """
+    return f"p {p_value(p)}" if p < LEAST_P else f"p = {p_value(p)}"
 
 
 def title(name: str) -> str:
@@ -120,6 +155,13 @@ def spoken(name: str) -> str:
     """
     text = title(name)
     return text if any(letter.isupper() for letter in text[1:]) else text[:1].lower() + text[1:]
+
+
+def _audible(value: float) -> float:
+    """The size of a number, 0 where it is only what rounding left of one."""
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a number that a report can show; say why it is missing")
+    return abs(value) if abs(value) >= NOISE else 0
 
 
 def _spelt(letter: str) -> str:

@@ -7,12 +7,15 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from auditor_plugins.analyses._apart import apart
 from auditor_plugins.analyses.calibration import Calibration
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
@@ -202,3 +205,50 @@ def test_real_networks_are_measured_on_patients_that_recalibration_never_saw(sha
         low, high = interval(slopes[1])
         assert low < 1.05
         assert high > 0.95
+
+
+def told_slope(z: list[float], y: list[int], patient: list[int] | None = None) -> Any:
+    who = np.arange(len(z)) if patient is None else np.array(patient)
+    return calibration("slope", Scored(np.array(z), np.array(y, np.float64), who))
+
+
+def test_a_slope_that_hangs_on_one_patient_is_not_told() -> None:
+    """One positive film among the negatives: without that patient any larger slope fits better still."""
+    z, y = [-3.0, -2.0, -1.0, 1.0, 2.0, 3.0, -2.5], [0, 0, 0, 1, 1, 1, 1]
+    assert told_slope(z[:6], y[:6]) == "not estimable (the labels are separated perfectly)"
+    hangs = "not estimable (without one patient the labels are separated perfectly)"
+    assert told_slope(z, y) == hangs
+    assert told_slope([*z, -2.6], [*y, 1], [0, 1, 2, 3, 4, 5, 6, 6]) == hangs, "two films of one patient are one patient"
+    assert told_slope([*z, -2.6], [*y, 1]) != hangs
+    assert told_slope([1.0, 1.0, 1.0], [0, 1, 1]).startswith("not estimable"), "ties at the threshold: no maximum either"
+
+
+def test_a_slope_without_information_is_not_told_and_one_that_leaves_out_0_or_2_is() -> None:
+    rng = np.random.default_rng(3)
+    nothing = "not estimable (its interval holds both 0 and 2)"
+    for spread, slope, told in ((0.01, 1.0, False), (1.0, 1.0, True), (1.0, 0.1, True), (0.2, 5.0, True)):
+        z = spread * rng.normal(size=400)
+        y = (rng.random(400) < expit(slope * z)).astype(int)
+        found = told_slope(z.tolist(), y.tolist())
+        assert (found != nothing) == told
+        if told:
+            low, high = interval(found)
+            assert not (low <= 0 and high >= 2)
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_leaving_out_a_patient_who_is_not_outermost_separates_nothing(seed: int) -> None:
+    """The slow twin leaves out every patient in turn."""
+    rng = np.random.default_rng(seed)
+    z, y, who = rng.normal(size=14).round(1), rng.integers(0, 2, 14), rng.integers(0, 7, 14)
+    z = z + 1.5 * y
+
+    def separated(kept: Any) -> bool:
+        below, above = z[kept & (y == 0)], z[kept & (y == 1)]
+        return not len(below) or not len(above) or max(below) <= min(above) or max(above) <= min(below)
+
+    every = np.ones(14, bool)
+    found = told_slope(z.tolist(), y.tolist(), who.tolist())
+    hangs = not separated(every) and any(separated(who != one) for one in set(who.tolist()))
+    assert (found == "not estimable (without one patient the labels are separated perfectly)") == hangs

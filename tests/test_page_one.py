@@ -85,7 +85,7 @@ def test_a_verdict_is_told_in_a_word_with_the_interval_it_rests_on(
     assert (cell.word, cell.tone) == (word, tone)
     sign = "+" if difference > 0 else "−"
     ends = [f"{end:+.3f}".replace("-", "−") for end in (difference - 0.01, difference + 0.01)]
-    assert cell.versus == f"{sign}{abs(difference):.3f} ({ends[0]} to {ends[1]})"
+    assert cell.versus == f"against bce: {sign}{abs(difference):.3f} ({ends[0]} to {ends[1]})"
     assert cell.number.startswith("AUROC ")
 
 
@@ -193,7 +193,10 @@ def test_the_numbers_of_the_table_have_their_meaning_below_it(evidence: Evidence
 def test_main_findings_are_short_and_carry_the_interval_of_their_verdict(evidence: Evidence) -> None:
     page = str(section_body(new_environment(), summary.Summary, with_verdict(evidence, "different", 0.3)))
     (findings,) = re.findall(r'<ol class="main-findings">.*?</ol>', page, re.S)
-    assert "AUROC, mean over classes: wbce is better than bce by +0.300 (+0.290 to +0.310). Declared beforehand" in findings
+    assert (
+        "AUROC, mean over classes: wbce is better than bce by +0.300 (joint 95 % interval +0.290 to +0.310). Declared beforehand"
+        in findings
+    )
     assert "Note:" not in findings
 
 

@@ -32,7 +32,8 @@ _COUNTED = re.compile(r"(?<![\w.,])(?<!fewer than )[1-4](?= (?:of [\d,]+ )?(?:la
 _GENERAL = re.compile(
     r"not estimable(?: in any class| \((?:0 positives|0 negatives|n = \d+|no finite value or interval)\))?|"
     r"fewer than \d+ (?:(?:positive or negative|positive|negative) )?patients: (?P<who>.*)|"
-    r"[\d,]+ of [\d,]+ (?:cases|classes|resamples) (?:left out|dropped): (?P<what>.*)"
+    r"[\d,]+ of [\d,]+ (?:cases|classes|resamples) (?:left out|dropped): (?P<what>.*)|"
+    r"no patient differs: (?:no interval|the interval rests on how many they are)"
 )
 _ENDS = ("interval not reliable", "no value in every network", "a class had no positives or no negatives", "not shared")
 _TOKEN = re.compile(r"[\w.\-]+")

@@ -5,6 +5,7 @@ Which cases a network gets right differs from network to network, so these numbe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from .influence import mean as mean_over_patients
 from .operating import Called
 from .pairing import NO_CLASS
 from .rows import MACRO, Cohort, Values
+from .unmoved import NO_PATIENT_DIFFERS, with_ends
 
 CONFIDENT = "confident TP"
 OFF_TARGET, ABSTAINED, USUAL_PLACE = "off_target", "abstained", "usual_place"
@@ -63,8 +65,13 @@ def rows(metric: str, found: Found, cohort: Cohort, low: float | None, high: flo
 def _row(part: Influence | str, n: int | None, low: float | None, high: float | None) -> dict[str, Any]:
     if isinstance(part, str):
         return {"value": None, "missing": part, "n": 0}
-    ends = interval(part)
+    ends = interval(with_ends(part, low, high))
     few = f"fewer than {FEW} patients: interval not reliable" if len(part.patient) < FEW else None
+    if not math.isfinite(ends[0]):
+        return {
+            "value": part.value, "missing": None, "n": part.cases if n is None else n, "n_patients": len(part.patient),
+            "note": NO_PATIENT_DIFFERS,
+        }  # fmt: skip
     return {
         "value": part.value, "missing": None, "n": part.cases if n is None else n,
         "low": ends[0] if low is None else max(ends[0], low), "high": ends[1] if high is None else min(ends[1], high),

@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .influence import TOO_FEW, Floats, Influence, Integers, mean, ratio
+from .influence import TOO_FEW, Floats, Influence, Integers, interval, mean, ratio
 from .ranking import not_estimable
 
 BINS = 15
 STEPS, CLOSE = 100, 1e-10
 SEPARATED = "not estimable (the labels are separated perfectly)"
+HANGS_ON_ONE = "not estimable (without one patient the labels are separated perfectly)"
+SAYS_NOTHING = "not estimable (its interval holds both 0 and 2)"
+"""Of a slope that tells neither from 0, where scores say nothing, nor from 2, as far on the other side of the ideal."""
 AFTER = ("", "temperature", "prior_shift")
 STATISTICS = ("intercept", "slope", "ece", "ece_chance", "brier", "predicted", "observed", "prevalence_gap")
 
@@ -102,7 +105,15 @@ def _in_the_large(z: Floats, y: Floats, patient: Integers) -> Influence:
 
 
 def _slope(z: Floats, y: Floats, patient: Integers) -> Influence | str:
-    """b in logit P(y) = a + b z: 1 where the spread of the log-odds is right, below 1 where it is too large."""
+    """b in logit P(y) = a + b z: 1 where the spread of the log-odds is right, below 1 where it is too large.
+
+    There is none where the likelihood has no maximum, or has one only for the sake of one patient, and none is told that leaves
+    the reader with no information.
+    """
+    if _separated(z, y):
+        return SEPARATED
+    if any(_separated(z[patient != one], y[patient != one]) for one in _outermost(z, y, patient)):
+        return HANGS_ON_ONE
     design = np.stack([np.ones(len(z)), z], 1)
     found = _logistic(design, y)
     if found is None:
@@ -111,7 +122,22 @@ def _slope(z: Floats, y: Floats, patient: Integers) -> Influence | str:
     inverse = np.linalg.pinv((design * (p * (1 - p))[:, None]).T @ design)
     patients, who = np.unique(patient, return_inverse=True)
     moved = np.bincount(who, (design * (y - p)[:, None]) @ inverse[1]).astype(np.float64)
-    return Influence(float(found[1]), patients, moved * math.sqrt(len(patients) / (len(patients) - 1)), len(z))
+    slope = Influence(float(found[1]), patients, moved * math.sqrt(len(patients) / (len(patients) - 1)), len(z))
+    low, high = interval(slope)
+    return SAYS_NOTHING if low <= 0 and high >= 2 else slope
+
+
+def _separated(z: Floats, y: Floats) -> bool:
+    """Whether a threshold on z tells all labels apart, ties at it allowed: then any larger slope fits better still (Albert and
+    Anderson, Biometrika 1984;71:1-10). So it is where all labels are alike."""
+    below, above = z[y == 0], z[y == 1]
+    return not len(below) or not len(above) or bool(below.max() <= above.min() or above.max() <= below.min())
+
+
+def _outermost(z: Floats, y: Floats, patient: Integers) -> Integers:
+    """The patients of the lowest and the highest z of either label: without anyone else the ranges stay as they are."""
+    rows = [np.flatnonzero(y == label) for label in (0, 1)]
+    return np.unique([patient[mine[end(z[mine])]] for mine in rows for end in (np.argmin, np.argmax)])
 
 
 def _shift(z: Floats, y: Floats) -> float:

@@ -21,6 +21,7 @@ from .pairing import NO_CASE, NO_CLASS, NOBODY, Pairs, pair
 from .ranking import not_estimable
 from .resampling import REPLICATES
 from .rows import IMAGE, MACRO, Cohort, Values
+from .unmoved import settled, told
 
 FEW = 20
 UNRELIABLE = "interval not reliable"
@@ -71,7 +72,7 @@ def _means(metric: Metric, pairs: Mapping[int, Pairs], cohort: Cohort, seed: int
     rows = []
     if set(pairs) != {-1}:
         rows = [_mean(metric, name, pairs.get(number), seed) for number, name in enumerate(cohort.classes)]
-        rows += [_mean_over(name, members, pairs, rows, seed) for name, members in _sets(cohort)]
+        rows += [_mean_over(metric, name, members, pairs, rows, seed) for name, members in _sets(cohort)]
     if -1 in pairs:
         rows.append(_mean(metric, IMAGE, pairs[-1], seed))
     return rows
@@ -82,15 +83,19 @@ def _sets(cohort: Cohort) -> list[tuple[str, tuple[int, ...]]]:
     return [*cohort.groups, (MACRO, tuple(range(len(cohort.classes))))]
 
 
-def _mean_over(name: str, members: Sequence[int], pairs: Mapping[int, Pairs], rows: Sequence[Contrast], seed: int) -> Contrast:
+def _mean_over(
+    metric: Metric, name: str, members: Sequence[int], pairs: Mapping[int, Pairs], rows: Sequence[Contrast], seed: int
+) -> Contrast:
     used = [pairs[number] for number in members if rows[number]["missing"] is None]
-    return _over_classes(name, mean_difference(used, seed), used, [rows[number] for number in members], *_few(used))
+    found, still = _settled(metric, mean_difference(used, seed) if used else TOO_FEW, used)
+    return _over_classes(name, found, used, [rows[number] for number in members], still, *_few(used))
 
 
 def _mean(metric: Metric, name: str, pairs: Pairs | None, seed: int) -> Contrast:
     if pairs is None or not pairs.cases:
         return _row(name, metric.undefined if pairs else NO_CASE, pairs)
-    return _row(name, mean_difference([pairs], seed), pairs, *_few([pairs]))
+    found, still = _settled(metric, mean_difference([pairs], seed), [pairs])
+    return _row(name, found, pairs, still, *_few([pairs]))
 
 
 def _ranks(metric: Metric, pairs: Mapping[int, Pairs], cohort: Cohort, seed: int, replicates: int) -> list[Contrast]:
@@ -101,15 +106,16 @@ def _ranks(metric: Metric, pairs: Mapping[int, Pairs], cohort: Cohort, seed: int
     rows = []
     for number, name in enumerate(cohort.classes):
         if number in used:
-            effect, dropped = found[number]
-            rows.append(_row(name, effect, used[number], *_few_of_a_kind(used[number]), dropped))
+            made, dropped = found[number]
+            effect, still = _settled(metric, made, [used[number]])
+            rows.append(_row(name, effect, used[number], still, *_few_of_a_kind(used[number]), dropped))
         else:
             rows.append(_row(name, str(reasons[number]), pairs.get(number)))
-    return rows + [_rank_over(name, inside, members, used, rows, joint) for name, inside, members in sets]
+    return rows + [_rank_over(metric, name, inside, members, used, rows, joint) for name, inside, members in sets]
 
 
 def _rank_over(
-    name: str, inside: Sequence[int], members: Sequence[int], used: Mapping[int, Pairs], rows: Sequence[Contrast],
+    metric: Metric, name: str, inside: Sequence[int], members: Sequence[int], used: Mapping[int, Pairs], rows: Sequence[Contrast],
     joint: Mapping[tuple[int, ...], Found],
 ) -> Contrast:  # fmt: skip
     """The row of a mean over the classes `inside` that can be ranked, of those that are `members`."""
@@ -119,7 +125,8 @@ def _rank_over(
         warning = f"{warning}: {UNRELIABLE}"
     effect, dropped = joint.get(tuple(inside), (TOO_FEW, None))
     pairs = [used[number] for number in inside]
-    return _over_classes(name, effect, pairs, [rows[number] for number in members], warning, dropped)
+    effect, still = _settled(metric, effect, pairs)
+    return _over_classes(name, effect, pairs, [rows[number] for number in members], still, warning, dropped)
 
 
 def _ranked(
@@ -150,6 +157,27 @@ def _few_of_a_kind(pairs: Pairs) -> list[str]:
     kinds = {"positive": pairs.positive, "negative": ~pairs.positive}
     few = [kind for kind, rows in kinds.items() if len(np.unique(pairs.patient[rows])) < FEW]
     return [f"fewer than {FEW} {kind} patients: {UNRELIABLE}" for kind in few]
+
+
+def _settled(metric: Metric, found: Effect | float | str, used: Sequence[Pairs]) -> tuple[Effect | float | str, str | None]:
+    """What no patient moves, with an interval all the same, or bare with a note; the class with the fewest patients counts."""
+    if isinstance(found, str | float):
+        return found, None
+    bounds = {"auroc": 1.0, "mean": None if metric.low is None or metric.high is None else metric.high - metric.low}
+    known = settled(found, bounds.get(metric.statistic), min(map(_RESTS_ON.get(metric.statistic, _patients), used)))
+    return (found.value if known is None else known), told(known)
+
+
+def _patients(pairs: Pairs) -> int:
+    return pairs.patients
+
+
+def _rarer(pairs: Pairs) -> int:
+    """Patients of the rarer kind: so many pairs of a positive and a negative share no patient."""
+    return min(len(np.unique(pairs.patient[kind])) for kind in (pairs.positive, ~pairs.positive))
+
+
+_RESTS_ON = {"auroc": _rarer}
 
 
 def _few(used: Sequence[Pairs]) -> list[str]:

@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from .effect import Effect
+from .effect import LEVEL, Effect
 from .multiplicity import benjamini_hochberg, holm
 from .rows import IMAGE, MACRO, Comparison
 from .simultaneous import simultaneous_levels
+from .unmoved import Unmoved
 from .verdict import smallest_margin, verdict
 
 Row = tuple[Comparison, Effect | None]
@@ -39,7 +40,8 @@ def decide(
     for (claim, *_), members, level, known in zip(families, families.values(), levels, effects, strict=True):
         adjusted = (holm if claim == "primary" else benjamini_hochberg)(np.array([effect.p for effect in known]))
         for number, effect, p in zip(members, known, adjusted.tolist(), strict=True):
-            low, high = effect.interval(level)
+            shared = 1 - (1 - LEVEL) / len(members)  # of what no resample moves only the number of contrasts is known
+            low, high = effect.interval(max(level, shared) if isinstance(effect, Unmoved) else level)
             decided[number] = replace(
                 decided[number], p=effect.p, p_adjusted=p, joint_low=low, joint_high=high, claim=claim,
                 smallest_margin=smallest_margin(effect), verdict=verdict(effect, p, decided[number].margin),

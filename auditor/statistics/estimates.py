@@ -27,6 +27,7 @@ from .permuted import PERMUTED, Permuted, permuted
 from .rows import MACRO, MODEL, Cohort
 from .seeds import crossed, side_of
 from .split_numbers import ACROSS, BETWEEN, OWN, across, of_audited, of_step
+from .unmoved import NO_PATIENT_DIFFERS, settled, told, with_ends
 
 FEW = 20
 NOT_FINITE = "not estimable (no finite value or interval)"
@@ -62,14 +63,16 @@ def contrasts(metric: Metric, mine: Sequence[Columns], reference: Sequence[Colum
     networks = on_shared_training([*mine, *reference], (metric.of, metric.against), len(cohort.classes))
     each, shared = _alike(metric, networks, cohort)
     listed = reduce(np.union1d, [cases_of(metric.of, network, cohort) for network in networks])
+    patients = {number: _patients([one[number] for one in each]) for number in each[0]}
     rows = []
     for number in each[0]:
         all_, kept = (int((keys // len(cohort.patients) == number).sum()) for keys in (listed, shared))
         said = f"{all_ - kept:,} of {all_:,} cases left out: no value in every network" if all_ > kept else None
-        rows.append(_contrast(cohort.classes[number], [one[number] for one in each], len(mine), said))
-    for together in zip(*(_together(one, cohort) for one in each), strict=True):
+        rows.append(_contrast(metric, cohort.classes[number], [one[number] for one in each], len(mine), said, patients[number]))
+    for members, *together in zip(_sets(cohort), *(_together(one, cohort) for one in each), strict=True):
         name, _, _, left_out = together[0]
-        rows.append(_contrast(name, [part for _, part, _, _ in together], len(mine), left_out))
+        fewest = min((patients[number] for number in members[1] if patients[number]), default=0)
+        rows.append(_contrast(metric, name, [part for _, part, _, _ in together], len(mine), left_out, fewest))
     return rows
 
 
@@ -123,10 +126,11 @@ def _per_class(metric: Metric, network: Columns, cohort: Cohort, shared: Integer
     cases = cases_of(metric.of, network, cohort) if shared is None else shared
     target, sample = np.divmod(cases, len(cohort.patients))
     found: Found = {}
+    bounds = (None, None) if metric.statistic in NO_INTERVAL else (metric.low, metric.high)
     for number in range(len(cohort.classes)):
         mine = sample[target == number]
         part = of_cases(metric, network, cohort, number, mine) if len(mine) else NO_CASE
-        found[number] = part if isinstance(part, str) or _finite(part) else NOT_FINITE
+        found[number] = part if isinstance(part, str) else with_ends(part, *bounds) if _finite(part) else NOT_FINITE
     return found
 
 
@@ -186,10 +190,20 @@ def evaluated(
     return recalibrated(cases, apart, after)
 
 
+def _patients(parts: Sequence[Influence | str]) -> int:
+    """On how many independent patients the numbers of a class rest; 0 where there is none."""
+    return min((part.fewest or len(part.patient) for part in parts if isinstance(part, Influence)), default=0)
+
+
+def _sets(cohort: Cohort) -> list[tuple[str, Sequence[int]]]:
+    """(pseudo class, its classes): the frequency groups, and all classes."""
+    return [*cohort.groups, (MACRO, range(len(cohort.classes)))]
+
+
 def _together(found: Found, cohort: Cohort) -> list[tuple[str, Influence | str, int, str | None]]:
     """(pseudo class, mean of its classes that have a number, how many those are, which were left out)."""
     rows: list[tuple[str, Influence | str, int, str | None]] = []
-    for name, members in [*cohort.groups, (MACRO, tuple(range(len(cohort.classes))))]:
+    for name, members in _sets(cohort):
         used = [part for number in members if isinstance(part := found[number], Influence)]
         reasons = {number: part for number in members if isinstance(part := found[number], str)}
         absent = [cohort.classes[number] for number in reasons]
@@ -215,18 +229,24 @@ def _level(metric: Metric, name: str, part: Influence | str, n: int | None = Non
     """A number with its interval, cut to what the metric can be; a chance level has none, it is no estimate."""
     if isinstance(part, str):
         return {"class_name": name, "value": None, "missing": part, "n": 0}
-    low, high = interval(part)
+    low, high = interval(with_ends(part, metric.low, metric.high))
     bounds = (-math.inf if metric.low is None else metric.low), (math.inf if metric.high is None else metric.high)
     bare = metric.statistic in ("ece_chance", "retained_with_share", *NO_INTERVAL)
-    ends = (None, None) if bare else (max(low, bounds[0]), min(high, bounds[1]))
+    still = not bare and not math.isfinite(low)
+    ends = (None, None) if bare or still else (max(low, bounds[0]), min(high, bounds[1]))
     return {
         "class_name": name, "value": part.value, "missing": None, "n": part.cases if n is None else n, "low": ends[0], "high": ends[1],
-        "n_patients": len(part.patient) or None, "note": _few(part),
+        "n_patients": len(part.patient) or None, "note": NO_PATIENT_DIFFERS if still else _few(part),
     }  # fmt: skip
 
 
-def _contrast(name: str, parts: Sequence[Influence | str], mine: int, said: str | None) -> dict[str, Any]:
-    """The first `mine` networks against the others, with the effect that a verdict is made from where there are enough patients."""
+def _contrast(
+    metric: Metric, name: str, parts: Sequence[Influence | str], mine: int, said: str | None, patients: int
+) -> dict[str, Any]:
+    """The first `mine` networks against the others, with the effect that a verdict is made from where there are enough patients.
+
+    `patients` are those of the class that has the fewest.
+    """
     numbers = [part for part in parts if isinstance(part, Influence)]
     if len(numbers) < len(parts):
         missing = next(part for part in parts if isinstance(part, str))
@@ -236,13 +256,19 @@ def _contrast(name: str, parts: Sequence[Influence | str], mine: int, said: str 
         }  # fmt: skip
     apart = _sides(numbers[:mine], numbers[mine:])
     effect = effect_of(apart, numbers[:mine], numbers[mine:])
-    low, high = effect.interval(LEVEL)
+    known = settled(effect, reach(metric), patients)
+    low, high = known.interval(LEVEL) if known else (None, None)
     few = _few(apart)
     return {
         "class_name": name, "difference": apart.value, "low": low, "high": high, "n_cases": apart.cases,
-        "n_patients": len(apart.patient), "missing": None, "note": "; ".join(note for note in (said, few) if note) or None,
-        "about": "strategies" if isinstance(effect, Crossed) else "networks", "effect": None if few else effect,
+        "n_patients": len(apart.patient), "missing": None, "note": "; ".join(note for note in (said, told(known), few) if note) or None,
+        "about": "strategies" if isinstance(effect, Crossed) else "networks", "effect": None if few else known,
     }  # fmt: skip
+
+
+def reach(metric: Metric) -> float | None:
+    """How far apart two numbers of a metric can be, where it has bounds."""
+    return None if metric.low is None or metric.high is None else metric.high - metric.low
 
 
 def effect_of(apart: Influence, mine: Sequence[Influence], reference: Sequence[Influence]) -> Linear | Crossed:

@@ -60,7 +60,7 @@ def averaged(parts: Sequence[Influence]) -> Influence:
         sum(part.cases for part in parts),
         fewest=fewest,
     )
-    return found._replace(ends=_mean_of_shares(found, parts))
+    return found._replace(ends=_ends_of_mean(found, parts))
 
 
 def difference(mine: Influence, reference: Influence) -> Influence:
@@ -71,7 +71,8 @@ def difference(mine: Influence, reference: Influence) -> Influence:
 
 def times(part: Influence, factor: float) -> Influence:
     """The number times a constant."""
-    return part._replace(value=factor * part.value, influence=factor * part.influence)
+    ends = None if part.ends is None else (factor * part.ends[0], factor * part.ends[1])
+    return part._replace(value=factor * part.value, influence=factor * part.influence, ends=ends)
 
 
 def jackknife(value: float, patient: Integers, without: Floats, cases: int) -> Influence | str:
@@ -103,11 +104,27 @@ def share(values: Floats, patient: Integers) -> Influence | str:
     return found._replace(ends=(max(low, 0.0), min(high, 1.0)))
 
 
-def _mean_of_shares(found: Influence, parts: Sequence[Influence]) -> tuple[float, float] | None:
-    """From the intervals of the shares (MOVER), or t SE over all patients where that is wider; None where they are no shares."""
-    ends = [part.ends for part in parts]
-    if not all(ends):
+def _ends_of_mean(found: Influence, parts: Sequence[Influence]) -> tuple[float, float] | None:
+    """The interval of a mean of numbers some of which have ends; None where none has.
+
+    Shares: see `_mean_of_shares`. Parts that no patient moves add their own width to t SE over the others, as if they all erred
+    to one side; those without bounds add nothing, and there is no interval where there are no others.
+    """
+    if all(part.ends is None for part in parts):
         return None
+    known = [part for part in parts if part.ends is not None and math.isfinite(part.ends[0])]
+    if not known:
+        return (math.nan, math.nan) if all(part.ends is not None for part in parts) else None
+    still = [part for part in known if not part.influence.any()]
+    if len(known) == len(parts) and len(still) < len(parts):
+        return _mean_of_shares(found, parts)
+    low, high = interval(found)
+    widths = [math.fsum(abs(part.ends[side] - part.value) for part in still if part.ends) / len(parts) for side in (0, 1)]
+    return found.value - math.hypot(found.value - low, widths[0]), found.value + math.hypot(high - found.value, widths[1])
+
+
+def _mean_of_shares(found: Influence, parts: Sequence[Influence]) -> tuple[float, float] | None:
+    """From the intervals of the shares (MOVER), or t SE over all patients where that is wider."""
     below = [part.value - part.ends[0] for part in parts if part.ends]
     above = [part.ends[1] - part.value for part in parts if part.ends]
     alike = _student(found) * math.sqrt(math.fsum(found.influence**2))

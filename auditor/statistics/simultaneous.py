@@ -17,6 +17,7 @@ import numpy.typing as npt
 from .effect import LEVEL, Crossed, Drawn, Effect, Linear
 from .keyed import generator
 from .resampling import BLOCK, FAMILY, patient_counts
+from .unmoved import Unmoved
 
 Floats = npt.NDArray[np.float64]
 REPLICATES = 1_999
@@ -27,9 +28,9 @@ def simultaneous_levels(
 ) -> list[float]:
     """For each family the level at which all its intervals hold in 95 % of studies; at least 0.95, which one alone needs.
 
-    `everyone` are the codes of all patients, in order.
+    `everyone` are the codes of all patients, in order. Differences that no patient moves (`Unmoved`) deviate in no resample and do not count.
     """
-    members = [[effect for effect in family if effect.error] for family in families]
+    members = [[effect for effect in family if effect.error and not isinstance(effect, Unmoved)] for family in families]
     tables = [_table([_over_patients(effect) for effect in family], everyone) for family in members]
     largest = [np.zeros(replicates) for _ in members]
     for block, start in enumerate(range(0, replicates, BLOCK)):

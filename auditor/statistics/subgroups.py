@@ -6,6 +6,7 @@ group of too few patients or positives has no number: an interval would be there
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -21,6 +22,7 @@ from .influence import Influence, Integers, averaged, difference, interval, mean
 from .pairing import NO_CLASS
 from .rows import MACRO, Cohort
 from .summarise import ranked
+from .unmoved import NO_PATIENT_DIFFERS, still, with_ends
 from .verdict import Verdict
 
 LEAST_PATIENTS, LEAST_OF_A_KIND = 20, 10
@@ -83,7 +85,14 @@ class Made(NamedTuple):
                 "class_name": self.class_name, "value": None, "missing": self.found, "n_cases": 0, "n_positives": None,
                 "n_patients": 0, "note": self.note,
             }  # fmt: skip
-        low, high = self.effect.interval(LEVEL) if self.effect else interval(self.found)
+        found = with_ends(self.found, *bounds)
+        low, high = self.effect.interval(LEVEL) if self.effect else interval(found)
+        if not math.isfinite(low):
+            return {
+                "class_name": self.class_name, "value": self.found.value, "missing": None, "n_cases": self.found.cases,
+                "n_positives": self.positives, "n_patients": len(self.found.patient),
+                "note": "; ".join(note for note in (self.note, NO_PATIENT_DIFFERS) if note),
+            }  # fmt: skip
         return {
             "class_name": self.class_name, "value": self.found.value, "missing": None, "n_cases": self.found.cases,
             "n_positives": self.positives, "n_patients": len(self.found.patient), "note": self.note,
@@ -152,7 +161,8 @@ def _between(name: str, sides: tuple[list[Influence], list[Influence]] | str) ->
         return Made(name, sides)
     together = [_together(side) for side in sides]
     apart = difference(*together)
-    return Made(name, apart, effect=effect_of(apart, *sides))
+    effect = effect_of(apart, *sides)
+    return Made(name, apart, effect=None if still(effect) else effect)
 
 
 def _of_group(
@@ -184,7 +194,8 @@ def _number(metric: Metric, network: Columns, cohort: Cohort, number: int, sampl
         return of_cases(metric, network, cohort, number, samples)
     values, patient = values_of(network.values[metric.of or metric.name], number, samples), cohort.patients[samples]
     if metric.statistic == "mean":
-        return mean(values, patient)
+        found = mean(values, patient)
+        return found if isinstance(found, str) else with_ends(found, metric.low, metric.high)
     return ranked(metric.statistic, values, cohort.labels[samples, number] == 1, patient).number
 
 
@@ -209,7 +220,7 @@ def _together(parts: list[Influence]) -> Influence:
 
 
 def _linear(part: Influence | str) -> Linear | None:
-    return None if isinstance(part, str) else Linear(part.value, part.patient, part.influence)
+    return None if isinstance(part, str) or still(part) else Linear(part.value, part.patient, part.influence)
 
 
 def _macro(each: Mapping[int, Influence | str], cohort: Cohort) -> Made:

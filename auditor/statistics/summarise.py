@@ -17,6 +17,7 @@ from .pairing import NO_CASE, NO_CLASS, NOBODY
 from .precision import precision_influence
 from .ranking import auroc, average_precision
 from .rows import IMAGE, MACRO, Cohort, Values
+from .unmoved import NO_PATIENT_DIFFERS, with_ends
 
 Floats = npt.NDArray[np.float64]
 FEW = 20
@@ -84,7 +85,8 @@ def _mean(metric: Metric, values: Floats, patient: npt.NDArray[np.int64]) -> Lev
     if len(np.unique(who)) < 2:
         return Level(_alone(math.fsum(value) / len(value), who), len(value))
     found = mean_of_means([Group(value, who)])
-    return Level(Influence(found.value, found.patient, found.influence, len(value)), len(value))
+    part = Influence(found.value, found.patient, found.influence, len(value))
+    return Level(with_ends(part, metric.low, metric.high), len(value))
 
 
 def ranked(statistic: str, scores: Floats, positive: npt.NDArray[np.bool_], patient: npt.NDArray[np.int64]) -> Level:
@@ -97,11 +99,12 @@ def ranked(statistic: str, scores: Floats, positive: npt.NDArray[np.bool_], pati
         return Level(_alone(value, patient), len(scores), rarer)
     if statistic == "auroc":
         area = clustered_area(placements(scores, positive), positive, patient)
-        return Level(Influence(value, area.patient, area.influence, len(scores)), len(scores), rarer)
+        return Level(
+            with_ends(Influence(value, area.patient, area.influence, len(scores)), 0.0, 1.0, rarer), len(scores), rarer
+        )
     patients, moved = by_patient(patient, precision_influence(scores, positive))
-    return Level(
-        Influence(value, patients, moved * math.sqrt(len(patients) / (len(patients) - 1)), len(scores)), len(scores), rarer
-    )
+    part = Influence(value, patients, moved * math.sqrt(len(patients) / (len(patients) - 1)), len(scores))
+    return Level(with_ends(part, None, None), len(scores), rarer)
 
 
 def _alone(value: float, patient: npt.NDArray[np.int64]) -> Influence:
@@ -130,13 +133,10 @@ def _row(metric: Metric, name: str, level: Level) -> ClassSummary:
     patients = len(found.patient)
     few = patients if level.rarer is None else level.rarer
     kind = "patients" if level.rarer is None else "positive or negative patients"
-    note = (
-        "fewer than 2 patients: no interval"
-        if not known
-        else f"fewer than {FEW} {kind}: interval not reliable"
-        if few < FEW
-        else None
-    )
+    note = f"fewer than {FEW} {kind}: interval not reliable" if few < FEW else None
+    if not known:
+        alone = "patients" if np.isnan(found.influence).any() else kind
+        note = f"fewer than 2 {alone}: no interval" if few < 2 or alone != kind else NO_PATIENT_DIFFERS
     return ClassSummary(
         name, found.value, None, level.cases, low if known else None, high if known else None, patients, note
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auditor import Evidence
+from auditor.adjusted import MARK, NOTE, only_alone
 from auditor.drawing import Interval, Level, against_chance, clean_label, figure, forest, key
 
 from ._paper import asked_about
@@ -28,6 +29,8 @@ from ._verdicts import NO_VERDICT, verdict_words
 
 MODELS_ACROSS, STRATEGIES_ACROSS = 8, 4
 """Columns that still fit a page; more models or strategies continue in a further table."""
+DIFFERS = "differs; under each number"
+"""In place of a chance level that is not the same for all networks."""
 NOBODY = "no class in this group"
 """Groups of no class are left to the tables."""
 
@@ -141,7 +144,14 @@ class Block:
                 if row.note:
                     notes.setdefault(row.note, len(notes) + 1)
             shown = [
-                {"missing": cell.missing, "difference": cell.difference, "low": cell.low, "high": cell.high, "span": 1}
+                {
+                    "missing": cell.missing,
+                    "difference": cell.difference,
+                    "low": cell.low,
+                    "high": cell.high,
+                    "span": 1,
+                    "mark": MARK if only_alone(cell.low, cell.high, cell.verdict) else "",
+                }
                 if (cell := cells.get(strategy))
                 else {"missing": "not contrasted", "span": 1}
                 for strategy in names
@@ -164,6 +174,7 @@ class Block:
             "strategies": self._legend(names),
             "rows": lines,
             "notes": [(number, note) for note, number in notes.items()],
+            "alone": (MARK, NOTE) if any(cell.get("mark") for line in lines for cell in line["cells"]) else None,
         }
 
     def _level_table(self, models: Sequence[Mapping[str, Any]], start: int, total: int) -> dict[str, Any]:
@@ -204,7 +215,7 @@ class Block:
         beside = "not known" if levels[0] is None else figure(levels[0])
         return {
             "name": class_title(name), "whole": name in WHOLES, "n": f"{spread(counts)} classes" if name in OVER_CLASSES else spread(counts), "cells": merged(cells),
-            "chance": beside if even else "below each",
+            "chance": beside if even else DIFFERS,
         }  # fmt: skip
 
     def _left_out(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from auditor import Evidence
 from auditor.drawing import figure, signed
 
+from ._apart import set_apart
 from ._reading import class_title, title
 
 GRAVEST = ("failed", "not evaluated", "inconclusive", "passed")
@@ -43,6 +44,7 @@ def gate_table(evidence: Evidence) -> dict[str, Any] | None:
         "meanings": [(outcome, MEANINGS[outcome]) for outcome in reversed(GRAVEST) if outcome in found],
         "weak": WEAK if any(row.claim == "not_shown_worse" and row.outcome == "passed" for row in evidence.gates) else "",
         "left_out": any(part["others"] for part in parts),
+        "apart": set_apart(evidence, *dict.fromkeys(row.metric for row in evidence.gates)),
         "afterwards": bool(evidence.audit["gates"]["afterwards"]),
     }
 

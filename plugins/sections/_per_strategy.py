@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from auditor import Evidence
-from auditor.drawing import figure, signed
+from auditor.drawing import clean_label, figure, signed
 
 from ._reading import strategies
 from ._verdicts import NO_VERDICT, joint
 
 OVERALL = "(macro)"
 NOT_ASKED = "not asked"
+TOO_FEW = "too few patients to tell"
 
 
 class Cell(NamedTuple):
@@ -56,6 +57,11 @@ def first_attribution(evidence: Evidence, metric: str) -> str | None:
     return next((s.attribution for s in evidence.select(metric) if s.attribution), None)
 
 
+def few(levels: Sequence[Any]) -> bool:
+    """Whether these numbers rest on too few patients to answer a question with."""
+    return any(str(level.note or "").endswith("interval not reliable") for level in levels)
+
+
 def without_number(evidence: Evidence, levels: Sequence[Any], metric: str) -> Cell | None:
     """The cell of a number that was not asked for or cannot be had; None where at least every network has it."""
     lacking = next((level for level in levels if level.value is None), None)
@@ -82,8 +88,8 @@ def contrasted(evidence: Evidence, row: Row, metric: str, attribution: str | Non
     low, high = joint(found)
     interval = f" ({signed(low)} to {signed(high)})" if low is not None and high is not None else ""
     word, tone = _verdict(str(found.verdict or NO_VERDICT), found.difference, evidence.metrics.get(metric, {}).get("better"))
-    size = f"{signed(found.difference)}{interval}"
-    return Cell(word, size, f"{size}: {word}", tone)
+    size = f"against {clean_label(found.reference, 40)}: {signed(found.difference)}{interval}"
+    return Cell(word, size, f"{size}, {word}", tone)
 
 
 def _is_of(row: Row, family: str) -> bool:
@@ -99,7 +105,7 @@ def _verdict(verdict: str, difference: float, better: Any) -> tuple[str, str]:
         "equivalent": ("as good", "good"),
         "different but negligible": ("negligibly different", "good"),
         "inconclusive": ("cannot tell", "open"),
-    }.get(verdict, ("too few patients to tell", "open"))
+    }.get(verdict, (TOO_FEW, "open"))
 
 
 def findings_that(

@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 from auditor import Evidence
 from auditor.drawing import figure, key, signed
 
+from ._apart import set_apart
 from ._per_strategy import (
     NOT_ASKED,
+    TOO_FEW,
     Cell,
     Row,
     above,
     below,
     beyond,
     contrasted,
+    few,
     findings_that,
     first_attribution,
     in_figures,
@@ -52,7 +55,7 @@ def verdict_table(evidence: Evidence) -> dict[str, Any]:
             }
             for row, cells in zip(rows, answers, strict=True)
         ],
-        "meanings": [QUESTIONS[number].means for number in asked],
+        "meanings": [*(QUESTIONS[number].means for number in asked), *((said,) if (said := set_apart(evidence)) else ())],
         "reference": order[0] if order else "none",
     }
 
@@ -77,6 +80,8 @@ def looks(evidence: Evidence, row: Row) -> Cell:
     failed = [c for c in evidence.controls if c.attribution == attribution and c.model in row.models and c.outcome == "failed"]
     if failed:
         return Cell("cannot tell: its maps failed a check", number, versus, "bad")
+    if few(levels):
+        return Cell(TOO_FEW, number, versus)
     shown = [level for level in levels if level.low is not None and level.low > 0]
     if len(shown) < len(levels):
         some = f"only in {figure(len(shown))} of {figure(len(levels))} networks" if shown else "not shown"
@@ -108,6 +113,8 @@ def calibrated(evidence: Evidence, row: Row) -> Cell:
     chance = {level.model: level.value for level in over_classes(evidence, row, "ece_by_chance")}
     off = [level for level in levels if beyond(level.low, chance.get(level.model))]
     number, versus = f"ECE {in_figures(levels)}", contrasted(evidence, row, "ece").versus
+    if few(levels):
+        return Cell(TOO_FEW, number, versus)
     if not off:
         gaps = over_classes(evidence, row, "prevalence_gap")
         too = [way for way, off_it in (("often", above), ("rarely", below)) if any(map(off_it, gaps))]
@@ -124,6 +131,8 @@ def learnt(evidence: Evidence, row: Row) -> Cell:
     if (absent := without_number(evidence, levels, "margin_asymmetry")) is not None:
         return absent
     number = f"shift {in_figures(levels, signed)}"
+    if few(levels):
+        return Cell(TOO_FEW, number)
     moved = set(findings_that(evidence, row, "margin_shift_positive", None, below))
     slid = [name for name in findings_that(evidence, row, "margin_asymmetry", None, below) if name in moved]
     if slid:

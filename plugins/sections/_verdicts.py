@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from auditor import Evidence
+from auditor.adjusted import MARK, NOTE, only_alone
 from auditor.drawing import figure, key
+from auditor.wording import p_value
 
 from ._reading import class_title, strategies, title
 
@@ -15,7 +17,7 @@ MEANINGS = {
     "equivalent": "whatever difference there is lies within the margin that audit.yaml calls negligible.",
     "different but negligible": "there is a difference, and it lies within that margin.",
     "inconclusive": "these data can show neither a difference nor equivalence; it does not mean that the two are the same.",
-    NO_VERDICT: "too few patients for any claim; the note beside the number says how few.",
+    NO_VERDICT: "no claim can be made of it; the note beside the number says why, mostly too few patients.",
 }
 OVERALL = ("(macro)", "(image)")
 CLEAREST = 20
@@ -62,17 +64,19 @@ def _rows(evidence: Evidence, rows: list[Any], order: list[str]) -> list[dict[st
             "difference": row.difference,
             "low": joint(row)[0],
             "high": joint(row)[1],
-            "p": "not tested"
-            if row.p_adjusted is None
-            else "<\u00a00.001"
-            if row.p_adjusted < 0.001
-            else figure(row.p_adjusted),
+            "p": "not tested" if row.p_adjusted is None else p_value(row.p_adjusted),
             "margin": "none" if row.margin is None else figure(row.margin),
             "smallest": "not known" if row.smallest_margin is None else figure(row.smallest_margin),
             "verdict": verdict_words(row),
+            "alone": MARK if only_alone(row.low, row.high, row.verdict) else "",
         }
         for row in rows
     ]
+
+
+def alone(rows: list[dict[str, Any]]) -> tuple[str, str] | None:
+    """The mark of verdicts that only the number of contrasts made inconclusive, and what it says; None where no row has it."""
+    return (MARK, NOTE) if any(row["alone"] for row in rows) else None
 
 
 def meanings(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:

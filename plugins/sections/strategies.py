@@ -10,7 +10,7 @@ from auditor.drawing import figure, key
 
 from ._card import card_rows
 from ._reading import ordered_models, strategies, title
-from ._verdicts import meanings, overall_verdicts
+from ._verdicts import alone, meanings, overall_verdicts
 
 
 class Strategies(Section):
@@ -40,16 +40,19 @@ class Strategies(Section):
             for model in ordered_models(evidence)
         ]
         verdicts, more = overall_verdicts(evidence)
+        trainings = [_training(model, order) for model in ordered_models(evidence) if model.get("training")]
         return {
             "rows": rows,
             "verdicts": verdicts,
             "more_verdicts": more,
             "meanings": meanings(verdicts),
+            "alone": alone(verdicts),
             "claims": _claims(evidence),
             "stamps": [text for texts in evidence.stamps().values() for text in texts],
             "strategies": len(order),
             "reference": order[0] if order else "none",
-            "trainings": [_training(model, order) for model in ordered_models(evidence) if model.get("training")],
+            "trainings": trainings,
+            "judged_by": _judged_by(trainings),
             "counted": any(row["parameters"] != "not recorded" for row in rows),
             "shared": _shared(evidence),
             "classes": _classes(evidence),
@@ -73,8 +76,17 @@ def _training(model: Mapping[str, Any], order: list[str]) -> dict[str, Any]:
         "start": training.get("pretrained") or "drawn from the seed",
         "images": figure(training["images"]),
         "best": f"{training.get('best_epoch')} of {recipe.get('epochs')}",
-        "auroc": "not estimable" if auroc is None else f"{auroc:.3f}",
+        "pixels": (model.get("options") or {}).get("output") == "pixels",
+        "auroc": "not estimable" if auroc is None else figure(float(auroc)),
     }
+
+
+def _judged_by(trainings: list[dict[str, Any]]) -> str:
+    """Whose ranking chose the best epoch: images, or the single pixels of networks that outline findings."""
+    of_pixels = [training["pixels"] for training in trainings]
+    if not any(of_pixels):
+        return "AUROC"
+    return "AUROC of pixels" if all(of_pixels) else "AUROC (of pixels, where a network outlines findings)"
 
 
 def _claims(evidence: Evidence) -> str:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auditor import Evidence, Section, hookimpl
+from auditor.adjusted import MARK, NOTE, only_alone
 from auditor.drawing import Interval, figure, forest, key, signed
+from auditor.wording import p_said
 
+from ._folded import folded
 from ._reading import class_title, ordered_classes, strategies, title
 
 MACRO = "(macro)"
-LEAST_P = 0.0001
-"""Smaller p-values say no more than that."""
 
 
 class Subgroups(Section):
@@ -67,20 +68,18 @@ def _levels(evidence: Evidence, rows: Sequence[Any], order: Sequence[str], told:
     """A row per group over the classes, then per class and group; a column per strategy."""
     found = {(row.class_name, row.group, row.strategy): row for row in rows}
     names = ordered_classes(evidence, (row.class_name for row in rows))
-    return {
-        "strategies": _marks(evidence, order),
-        "rows": [
-            {
-                "name": class_title(name),
-                "group": group["group"],
-                "whole": name == MACRO,
-                "cells": [_cell(found.get((name, group["group"], each)), figure) for each in order],
-                "n": _counts([found[key_] for each in order if (key_ := (name, group["group"], each)) in found]),
-            }
-            for name in names
-            for group in told["groups"]
-        ],
-    }
+    lines = [
+        {
+            "name": class_title(name),
+            "group": group["group"],
+            "whole": name == MACRO,
+            "cells": [_cell(found.get((name, group["group"], each)), figure) for each in order],
+            "n": _counts([found[key_] for each in order if (key_ := (name, group["group"], each)) in found]),
+        }
+        for name in names
+        for group in told["groups"]
+    ]
+    return {"strategies": _marks(evidence, order), "rows": folded(lines), "alone": None}
 
 
 def _chart(evidence: Evidence, rows: Sequence[Any], order: Sequence[str], heading: str) -> dict[str, Any] | None:
@@ -117,34 +116,41 @@ def _table(evidence: Evidence, rows: Sequence[Any], order: Sequence[str]) -> dic
     found = {(row.class_name, row.group, row.strategy): row for row in rows}
     names = ordered_classes(evidence, (row.class_name for row in rows))
     sides = list(dict.fromkeys((row.group, row.against) for row in rows))
-    return {
-        "strategies": _marks(evidence, order),
-        "rows": [
-            {
-                "name": class_title(name),
-                "group": f"{group} − {against}",
-                "whole": name == MACRO,
-                "cells": [_cell(row, signed) for row in cells],
-                "n": _counts(cells),
-                "verdict": "; ".join(f"{row.strategy}: {_verdict(row)}" for row in cells if row.verdict) or "none",
-            }
-            for name in names
-            for group, against in sides
-            if (cells := [row for each in order if (row := found.get((name, group, each)))])
-        ],
-    }
+    lines = [
+        {
+            "name": class_title(name),
+            "group": f"{group} − {against}",
+            "whole": name == MACRO,
+            "cells": [_cell(row, signed) for row in cells],
+            "n": _counts(cells),
+            "verdict": "; ".join(f"{row.strategy}: {_verdict(row)}" for row in cells if row.verdict) or "none",
+        }
+        for name in names
+        for group, against in sides
+        if (cells := [row for each in order if (row := found.get((name, group, each)))])
+    ]
+    marked = any(cell.get("mark") for line in lines for cell in line["cells"])
+    return {"strategies": _marks(evidence, order), "rows": folded(lines), "alone": (MARK, NOTE) if marked else None}
 
 
 def _verdict(row: Any) -> str:
     """`different*` with its adjusted p; the star marks what was declared."""
-    p = f"p {figure(row.p_adjusted)}" if row.p_adjusted >= LEAST_P else f"p < {LEAST_P:g}"
-    return f"{row.verdict}{'*' if row.claim == 'primary' else ''} ({p})"
+    return f"{row.verdict}{'*' if row.claim == 'primary' else ''} ({p_said(row.p_adjusted)})"
 
 
 def _cell(row: Any, words: Any) -> dict[str, Any]:
     if row is None or row.value is None:
         return {"missing": "not measured" if row is None else row.missing}
-    return {"missing": None, "value": words(row.value), "low": words(row.low), "high": words(row.high), "note": row.note}
+    ends = (
+        {"low": None, "high": None} if row.low is None or row.high is None else {"low": words(row.low), "high": words(row.high)}
+    )
+    return {
+        "missing": None,
+        "value": words(row.value),
+        **ends,
+        "note": row.note,
+        "mark": MARK if only_alone(row.low, row.high, row.verdict) else "",
+    }
 
 
 def _counts(rows: Sequence[Any]) -> str:

@@ -14,13 +14,20 @@ from ._card import said
 from ._gates import gate_table
 from ._questions import verdict_table
 from ._reading import class_title, strategies, title
+from ._unanswered import unanswered
 from ._verdicts import joint
 
 MAIN = 3
 SPELT_OUT = 6
 """Numbers that are named one by one; of more, the first and the last."""
-ALARMS, CAUTIONS = 5, 3
+ALARMS, CAUTIONS, UNANSWERED = 5, 3, 4
 """Sentences of a kind that page one holds; the section on limits holds all of them."""
+
+
+INTERVALS = (
+    "A joint interval holds together with those of all contrasts of its family in 95 % of studies, so it is wider than the interval of the "
+    "same contrast alone, which the tables of the numbers show."
+)
 
 
 class Summary(Section):
@@ -35,7 +42,7 @@ class Summary(Section):
         """Facts, alarms, verdicts, findings, limits and gates."""
         results = [finding for finding in evidence.findings if finding.kind == "result"]
         main = main_findings(evidence, results)
-        order = strategies(evidence)
+        order, lacking = strategies(evidence), unanswered(evidence)
         alarms, cautions, notes = (
             [finding.text for finding in evidence.findings if finding.kind == kind] for kind in ("alarm", "caution", "note")
         )
@@ -51,6 +58,9 @@ class Summary(Section):
             "verdicts": verdict_table(evidence),
             "main": [_sentence(evidence, finding) for finding in main],
             "others": len(results) - len(main),
+            "intervals": INTERVALS,
+            "unanswered": lacking[:UNANSWERED],
+            "more_unanswered": len(lacking[UNANSWERED:]),
             "alone": overall_numbers(evidence),
             "can": _can(evidence),
             "cannot": _cannot(evidence),
@@ -72,7 +82,7 @@ def _sentence(evidence: Evidence, finding: Finding) -> str:
     better = evidence.metrics.get(row.metric, {}).get("better")
     what = f"{title(row.metric)}, {title(row.attribution)}" if row.attribution else title(row.metric)
     low, high = joint(row)
-    size = f"{signed(row.difference)} ({signed(low)} to {signed(high)})"
+    size = f"{signed(row.difference)} ({'joint ' if row.joint_low is not None else ''}95 % interval {signed(low)} to {signed(high)})"
     way = ("higher" if row.difference > 0 else "lower") if better not in ("higher", "lower") else (
         "better" if (row.difference > 0) == (better == "higher") else "worse"
     )  # fmt: skip
@@ -93,9 +103,16 @@ def main_findings(evidence: Evidence, results: list[Finding]) -> list[Finding]:
         return any(row.claim == "primary" for row in rows), max(map(_clearness, rows), default=-1.0)
 
     chosen: dict[str, Finding] = {}
-    for finding in sorted(results, key=strength, reverse=True):
+    judged = [finding for finding in results if _is_judged(evidence, finding)]
+    for finding in sorted(judged, key=strength, reverse=True):
         chosen.setdefault(finding.metric or finding.text, finding)
     return list(chosen.values())[:MAIN]
+
+
+def _is_judged(evidence: Evidence, finding: Finding) -> bool:
+    """Whether a finding has a verdict behind it, or no contrast at all; what too few patients allow no verdict on is no main finding."""
+    rows = _contrasts_of(evidence, finding)
+    return not rows or any(row.verdict for row in rows)
 
 
 def _contrasts_of(evidence: Evidence, finding: Finding) -> list[Any]:
@@ -154,7 +171,9 @@ def _can(evidence: Evidence) -> list[str]:
         said = ", ".join(f"{figure(count)} {verdict}" for verdict, count in counts.most_common())
         sentences.insert(0, f"Of {figure(len(judged))} overall contrasts: {said}, after allowing for how many were looked at.")
     if judged and all(row.claim != "primary" for row in judged):
-        sentences.append("All verdicts are exploratory, because audit.yaml declares no primary claim: indications, not proofs.")
+        declared = (evidence.audit.get("claims") or {}).get("primary")
+        why = "no verdict could be given on a declared claim" if declared else "audit.yaml declares no primary claim"
+        sentences.append(f"All verdicts are exploratory, because {why}: indications, not proofs.")
     return [*sentences, *(text for text in (_checked(evidence), _unmet(evidence)) if text)]
 
 
