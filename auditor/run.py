@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from . import blind, closer_look, conclusions, control_pass, gates, passes, plan, results, self_test, subgroups
+from . import blind, closer_look, conclusions, control_pass, duplicates, gates, passes, plan, results, self_test, subgroups
 from . import config as configs
 from .device import choose_device
 from .ending import exit_code
@@ -82,6 +82,7 @@ def run(
                 ledger.declare(subgroups.scope(audit.data_key), subgroups.text(audit))
                 observers.tell("plan_made", plan=audit)
                 _measure([(audit, store), *training], ledger, out, progress, strict, observers)
+                duplicates.run(audit, ledger, [store, *(pixels for _, pixels in training)])
                 blind.run(audit, ledger, store)
                 control_pass.run(audit, ledger, store)
                 closer_look.run(audit, ledger, store)
