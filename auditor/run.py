@@ -70,7 +70,7 @@ def run(
             observers = Observers(registry)
             try:
                 ledger.forgive()
-                outcome = self_test.take(tuple(analysis.name for analysis in audit.analyses), audit.device)
+                outcome = self_test.take(_tried(audit), audit.device)
                 _block(audit, outcome, ledger)
                 waiting = {model.id: passes.owed(audit, model, ledger) for model in audit.models}
                 _preflight(audit, waiting, store, ledger)
@@ -94,6 +94,12 @@ def run(
                 ledger.close()
             _clean(out / "arrays", {split.data_key for split, _ in [(audit, store), *training]})
             return _report(audit, evidence, out, registry, observers)
+
+
+def _tried(audit: Plan) -> tuple[str, ...]:
+    """What the self-test is asked about: the analyses, and what else this audit looks into."""
+    copies = ["copies"] * any(model.looked_into for model in audit.models)
+    return (*(analysis.name for analysis in audit.analyses), *copies, *["subgroups"] * bool(audit.config.subgroups))
 
 
 def _block(audit: Plan, outcome: self_test.Outcome, ledger: Ledger) -> None:
