@@ -41,6 +41,11 @@ def _described(evidence: Evidence, partition: str) -> bool:
     return bool((evidence.dataset.get("described") or {}).get(partition))
 
 
+def _compared_with_training(evidence: Evidence) -> bool:
+    compared = (evidence.accounting.get("copies") or {}).get("compared") or {}
+    return compared.get("training") is not None
+
+
 FACTS: Mapping[str, tuple[str, Callable[[Evidence], bool]]] = {
     "data_options": ("how the data set was opened", lambda e: bool(e.dataset.get("use"))),
     "image_flow": ("images listed, used and set aside, with reasons", lambda e: "listed" in e.accounting),
@@ -52,6 +57,8 @@ FACTS: Mapping[str, tuple[str, Callable[[Evidence], bool]]] = {
     "demographics_of_both": ("who is on audited and on training images", lambda e: _described(e, "audited") and _described(e, "training")),
     "train_counts": ("images and positives per class in training", lambda e: bool(e.dataset.get("train"))),
     "patient_overlap": ("whether audited patients were trained on", _met),
+    "copies": ("whether an image is there twice, under two patients or on both sides of the split", lambda e: "counts" in (e.accounting.get("copies") or {})),
+    "copies_in_training": ("audited images compared with the training images, pixel for pixel and by what they look like", _compared_with_training),
     "networks": ("architecture, weights digest and layers of every network", lambda e: _all_models(e, "family", "digest")),
     "preprocessing": ("how images are prepared for every network", lambda e: _all_models(e, "preprocessing")),
     "training_record": ("how every network was trained, by its own record", lambda e: _all_models(e, "training")),

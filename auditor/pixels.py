@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from .boxes import Frame
 from .dataset import Dataset, Sample
 from .errors import Unreadable
+from .fingerprints import Fingerprints, Taken, kept
 from .imaging import prepare
 from .ledger import Quarantine, publish
 from .masks import Masks
@@ -57,28 +59,51 @@ class PixelStore:
         self.expect(preprocessing, number)
         return self._coming.pop((preprocessing.recipe, number)).result()
 
+    def fingerprints(self) -> Fingerprints | None:
+        """Those of every image that could be read, or None where some chunk was never read."""
+        return kept(self.folder, [self._name(number) for number in range(-(-len(self.samples) // self.chunk))])
+
+    def _name(self, number: int) -> str:
+        """A chunk by its size too: another `batch` divides the same images otherwise."""
+        return f"{self.chunk}-{number:06d}"
+
     def _make(self, preprocessing: Preprocessing, number: int) -> Pixels:
-        path = self.folder / preprocessing.recipe / f"{number:06d}.npz"
+        name = self._name(number)
+        path = self.folder / preprocessing.recipe / f"{name}.npz"
         if not path.exists():
-            first = number * self.chunk
-            publish(path, _packed(self.dataset, list(enumerate(self.samples))[first : first + self.chunk], preprocessing))
-        with np.load(path, allow_pickle=False) as kept:
-            rows, frames = kept["rows"], [Frame(*map(float, frame)) for frame in kept["frames"]]
+            first, taken = number * self.chunk, Taken()
+            packed = _packed(self.dataset, list(enumerate(self.samples))[first : first + self.chunk], preprocessing, taken)
+            taken.keep(self.folder, name)  # before the pixels: where these are, fingerprints are
+            publish(path, packed)
+        with np.load(path, allow_pickle=False) as found:
+            rows, frames = found["rows"], [Frame(*map(float, frame)) for frame in found["frames"]]
             return Pixels(
                 rows=rows,
-                stored=kept["stored"],
+                stored=found["stored"],
                 frames=frames,
-                unreadable=[Quarantine(*item) for item in json.loads(str(kept["unreadable"]))],
-                masks=Masks(path.with_name(f"{number:06d}-masks.npz"), self.dataset, self.samples, preprocessing, rows, frames),
+                unreadable=[Quarantine(*item) for item in json.loads(str(found["unreadable"]))],
+                masks=Masks(path.with_name(f"{name}-masks.npz"), self.dataset, self.samples, preprocessing, rows, frames),
             )
 
 
-def read_prepared(dataset: Dataset, sample: Sample, preprocessing: Preprocessing) -> tuple[npt.NDArray[np.uint16], Frame]:
-    """Pixels uint16 [C, S, S] of one sample, and the part of the image they show; raises Unreadable and nothing else."""
+def read_prepared(
+    dataset: Dataset,
+    sample: Sample,
+    preprocessing: Preprocessing,
+    look: Callable[[npt.NDArray[np.float32]], None] | None = None,
+) -> tuple[npt.NDArray[np.uint16], Frame]:
+    """Pixels uint16 [C, S, S] of one sample, and the part of the image they show; raises Unreadable and nothing else.
+
+    `look` is shown the whole image [C, H, W] as it was decoded, once it is known to be usable.
+    """
     if sample.problem:
         raise Unreadable(sample.problem)
     try:
-        return prepare(_canonical(dataset.read(sample)), preprocessing)
+        whole = _canonical(dataset.read(sample))
+        prepared = prepare(whole, preprocessing)
+        if look:
+            look(whole)
+        return prepared
     except Unreadable:
         raise
     except Exception as error:  # a data set plugin that stumbles over one image loses that image only
@@ -86,11 +111,11 @@ def read_prepared(dataset: Dataset, sample: Sample, preprocessing: Preprocessing
         raise Unreadable(f"error:{type(error).__name__}", words) from error
 
 
-def _packed(dataset: Dataset, numbered: Sequence[tuple[int, Sample]], preprocessing: Preprocessing) -> bytes:
+def _packed(dataset: Dataset, numbered: Sequence[tuple[int, Sample]], preprocessing: Preprocessing, taken: Taken) -> bytes:
     rows, stored, frames, unreadable = [], [], [], []
     for number, sample in numbered:
         try:
-            pixels, frame = read_prepared(dataset, sample, preprocessing)
+            pixels, frame = read_prepared(dataset, sample, preprocessing, partial(taken.add, number))
         except Unreadable as problem:
             unreadable.append([number, problem.reason, str(problem)])
             continue

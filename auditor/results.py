@@ -22,6 +22,7 @@ from . import (
     chosen,
     contrasts,
     described,
+    duplicates,
     gated,
     gates,
     levels,
@@ -156,7 +157,9 @@ def gather(
     comparisons = decide(rows, claims.primary, claims.margins(), cohort.everyone, plan.config.seed)
     controls = list(Told(plan, ledger, used, cohort, failures).rows() if known.controls is None else known.controls)
     comparisons = contrasts.bounded(stamped(comparisons, controls), plan.metrics())
-    accounting = known.accounting or _accounting(plan, account, used) | second.accounting()
+    accounting = known.accounting or _accounting(plan, account, used) | second.accounting() | duplicates.accounting(
+        plan, ledger
+    )
     models = tuple(_model(model, account, ledger.declared(size_of(model))) for model in plan.models)
     training = told(plan) if known.training is None else known.training
     models = tuple({**model, "training": known} for model, known in zip(models, training, strict=True))
@@ -178,7 +181,7 @@ def gather(
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
     findings += by_heart.judge(of_networks)
-    findings = second.findings() + met_before(models, cohort) + findings
+    findings = second.findings() + duplicates.findings(accounting) + met_before(models, cohort) + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
     evidence = Evidence(
         audit=_audit(plan.config, plan, afterwards)

@@ -374,6 +374,49 @@ class QuarantinedRow(BaseModel):
     detail: str | None = None
 
 
+class CopiesCounted(_Strict):
+    """Groups of images that are one film; null where a shared copy has too few patients in them."""
+
+    groups: int | None = Field(ge=0)
+    exact: int | None = Field(
+        ge=0, description="audited images that are, pixel for pixel, another across what the group crosses"
+    )
+    near: int | None = Field(ge=0, description="the other audited images of these groups")
+    patients: int | None = Field(ge=0)
+
+
+class CopiedImage(_Strict):
+    """An image of a group."""
+
+    id: str
+    patient: str
+    split: Literal["audited", "training"]
+
+
+class CopiesGroup(_Strict):
+    """Images that are one film."""
+
+    crosses: Literal["training", "patients", "nothing"]
+    exact: int = Field(ge=0)
+    alike: float = Field(description="lowest correlation that holds the group together; 1 where all pixels are equal")
+    images: list[CopiedImage]
+
+
+class CopiesFound(_Strict):
+    """Audited images compared with each other, and with the training images if there are any."""
+
+    compared: dict[Literal["audited", "training"], int | None]
+    alike: float = Field(description="correlation of local contrast from which images of two patients are one film")
+    counts: dict[Literal["training", "patients", "nothing"], CopiesCounted]
+    groups: list[CopiesGroup] = Field(description="the first groups; counts has all")
+
+
+class CopiesNotSought(_Strict):
+    """Why images were not compared."""
+
+    missing: str = Field(min_length=1)
+
+
 class Accounting(BaseModel):
     """listed = used + quarantined, for images; boxes are counted beside them."""
 
@@ -383,6 +426,7 @@ class Accounting(BaseModel):
     used: int = Field(ge=0)
     quarantined: list[QuarantinedRow]
     boxes: dict[str, Any]
+    copies: CopiesFound | CopiesNotSought | None = None
 
 
 class ControlRow(_Strict):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from . import blind, closer_look, conclusions, control_pass, gates, passes, plan, results, self_test, subgroups
+from . import blind, closer_look, conclusions, control_pass, duplicates, gates, passes, plan, results, self_test, subgroups
 from . import config as configs
 from .device import choose_device
 from .diff import earlier
@@ -72,7 +72,7 @@ def run(
             observers = Observers(registry)
             try:
                 ledger.forgive()
-                outcome = self_test.take(tuple(analysis.name for analysis in audit.analyses), audit.device)
+                outcome = self_test.take(_tried(audit), audit.device)
                 _block(audit, outcome, ledger)
                 waiting = {model.id: passes.owed(audit, model, ledger) for model in audit.models}
                 _preflight(audit, waiting, store, ledger)
@@ -84,6 +84,7 @@ def run(
                 ledger.declare(subgroups.scope(audit.data_key), subgroups.text(audit))
                 observers.tell("plan_made", plan=audit)
                 _measure([(audit, store), *training], ledger, out, progress, strict, observers)
+                duplicates.run(audit, ledger, [store, *(pixels for _, pixels in training)])
                 blind.run(audit, ledger, store)
                 control_pass.run(audit, ledger, store)
                 closer_look.run(audit, ledger, store)
@@ -95,6 +96,12 @@ def run(
                 ledger.close()
             _clean(out / "arrays", {split.data_key for split, _ in [(audit, store), *training]})
             return _report(audit, evidence, out, registry, observers)
+
+
+def _tried(audit: Plan) -> tuple[str, ...]:
+    """What the self-test is asked about: the analyses, and what else this audit looks into."""
+    copies = ["copies"] * any(model.looked_into for model in audit.models)
+    return (*(analysis.name for analysis in audit.analyses), *copies, *["subgroups"] * bool(audit.config.subgroups))
 
 
 def _block(audit: Plan, outcome: self_test.Outcome, ledger: Ledger) -> None:

@@ -1,6 +1,6 @@
 """The self-test: before anything is measured, the audit's own path is tried on planted truth whose every number is known.
 
-Images and networks of `self_test_truth` go through plan, pixels, networks, attribution, analyses, ledger and statistics exactly
+Images and networks of `self_test_truth` and `self_test_crowd` go through plan, pixels, networks, attribution, analyses, ledger and statistics exactly
 as the user's do, and what comes out is held to answers worked out by hand. An analysis that gives a wrong answer here is not
 run in the audit: its numbers would be wrong in a way that no reader could see.
 """
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from . import conclusions, config, passes, plan, results, self_test_maps, self_test_scores
+from . import conclusions, config, duplicates, passes, plan, results, self_test_crowd_checks, self_test_maps, self_test_scores
 from . import self_test_truth as truth
 from .evidence import Evidence
 from .ledger import Ledger
@@ -24,6 +24,8 @@ from .registry import Registry
 from .self_test_check import Check
 
 CLOSE = 1e-6
+NO_ANALYSIS = ("copies", "subgroups")
+"""What is tried beside the analyses: images that are there twice, and numbers by group."""
 OPTIONS = {
     "dissection": "{use: dissection, quantile: 0.02}",
     "outcomes": "{use: outcomes, specificity: 0.6}",  # of three negatives one may be called positive
@@ -58,23 +60,37 @@ class Outcome:
         }
 
 
+class World(NamedTuple):
+    """One planted audit: the audit.yaml that it is for some analyses, and what must hold of its evidence."""
+
+    written: Callable[[Sequence[str]], str]
+    checks: tuple[Check, ...]
+
+    def try_out(self, analyses: Sequence[str], device: str) -> Outcome:
+        """Try those of the analyses that this audit has checks of; where there are none, what must hold of every audit."""
+        known = [name for name in analyses if name in {check.analysis for check in self.checks}]
+        todo = [check for check in self.checks if check.analysis in ("", *known)]
+        if not todo:
+            return Outcome(0, ())
+        try:
+            evidence = _audit(self.written(known), device)
+        except Exception as error:  # whatever is broken, the audit must say so and not die of it
+            why = f"({type(error).__name__}: {error})"
+            return Outcome(len(todo), tuple((check.analysis, f"{check.says} {why}") for check in todo))
+        return Outcome(len(todo), tuple((check.analysis, wrong) for check in todo if (wrong := _wrong(check, evidence))))
+
+
 @lru_cache
 def take(analyses: tuple[str, ...], device: str) -> Outcome:
-    """Try the built-in analyses of these names; once per process, for it gives the same answer again."""
-    known = [name for name in analyses if name in {check.analysis for check in checks()}]
-    todo = [check for check in checks() if check.analysis in ("", *known)]
-    try:
-        evidence = _audit(known or ["performance"], device)
-    except Exception as error:  # whatever is broken, the audit must say so and not die of it
-        return Outcome(len(todo), tuple((check.analysis, f"{check.says} ({type(error).__name__}: {error})") for check in todo))
-    failed = tuple((check.analysis, wrong) for check in todo if (wrong := _wrong(check, evidence)))
-    return Outcome(len(todo), failed)
+    """Try the built-in analyses of these names, and those of NO_ANALYSIS; once per process, for it gives the same answer again."""
+    outcomes = [world.try_out(analyses, device) for world in worlds()]
+    return Outcome(sum(one.of for one in outcomes), tuple(wrong for one in outcomes for wrong in one.failed))
 
 
-def _audit(analyses: list[str], device: str) -> Evidence:
+def _audit(written: str, device: str) -> Evidence:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "audit.yaml").write_text(_written(analyses))
+        (folder / "audit.yaml").write_text(written)
         read = config.read(folder / "audit.yaml")
         made = plan.make(read, Registry(read.plugins, folder), device=device)
         splits = [split for split in (made, made.training) if split is not None]
@@ -84,6 +100,7 @@ def _audit(analyses: list[str], device: str) -> Evidence:
             for model in made.models:
                 for split, store in zip(splits, stores, strict=True):
                     passes.run(split, model, ledger, store, folder / "arrays", lambda *_: None)
+            duplicates.run(made, ledger, stores)
             conclusions.run(made, ledger)
             return results.gather(made, ledger, stores[0])
         finally:
@@ -92,12 +109,15 @@ def _audit(analyses: list[str], device: str) -> Evidence:
             ledger.close()
 
 
-def _written(analyses: list[str]) -> str:
-    """The audit.yaml of the self-test."""
+def _written(analyses: Sequence[str]) -> str:
+    """The audit.yaml of the six images; copies are looked for among training images too, which some analysis must need."""
+    wanted = [name for name in analyses if name not in NO_ANALYSIS] or ["performance"]
+    if "copies" in analyses and not {"logit_shift", "embeddings"} & set(wanted):
+        wanted.append("logit_shift")
     models = "\n".join(f"  - {{use: self_test, strategy: {eyes}, eyes: {eyes}}}" for eyes in truth.GAIN)
     return (
         f"title: self-test\ndataset: self_test\ntraining_images: {{split: train}}\nmodels:\n{models}\nreference: own\n"
-        f"analyses: [{', '.join(OPTIONS.get(name, name) for name in analyses)}]\nplugins: ['{truth.__file__}']\n"
+        f"analyses: [{', '.join(OPTIONS.get(name, name) for name in wanted)}]\nplugins: ['{truth.__file__}']\n"
         "batch: 4\nmax_quarantine: 0.5\ncontrols: false\nreport: {formats: [html], images: false}\n"
     )
 
@@ -117,6 +137,14 @@ def _figures(values: Iterable[float | None]) -> str:
 
 
 @lru_cache
+def worlds() -> tuple[World, ...]:
+    """The planted audits with everything that must hold of them."""
+    return (
+        World(_written, (*self_test_scores.checks(), *self_test_maps.checks())),
+        World(self_test_crowd_checks.written, tuple(self_test_crowd_checks.checks())),
+    )
+
+
 def checks() -> tuple[Check, ...]:
     """Everything that must hold."""
-    return (*self_test_scores.checks(), *self_test_maps.checks())
+    return tuple(check for world in worlds() for check in world.checks)

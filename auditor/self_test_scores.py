@@ -26,6 +26,10 @@ def _accounting() -> Iterator[Check]:
         "", "seven images are listed, six used, one quarantined",
         lambda e: (e.accounting["listed"], e.accounting["used"], len(e.accounting["quarantined"])), (7, 6, 1),
     )  # fmt: skip
+    yield Check(
+        "copies", "one audited image, which shows nothing, is among the training images pixel for pixel, and none is there twice",
+        lambda e: (e.accounting["copies"]["counts"]["training"]["exact"], e.accounting["copies"]["counts"]["patients"]["groups"]), (1, 0),
+    )  # fmt: skip
     yield Check("", "nothing fails on good input", lambda e: (sum(gap.reason.startswith("failed") for gap in e.gaps),), (0,))
 
 

@@ -39,6 +39,11 @@ class TrainingSplit:
         used[[item.sample for item in self.account.quarantined]] = False
         return used
 
+    @property
+    def shared_patients(self) -> frozenset[str]:
+        """Patients of whom an image is audited and another is among the training images."""
+        return self.audited_patients & {sample.patient for sample in (self.plan.samples if self.plan else ())}
+
     def unit(self, audited: Unit) -> Unit | str:
         """The same work on the training images, or why there is nothing of it."""
         if self.plan is None:
@@ -79,7 +84,7 @@ class TrainingSplit:
         return {
             "training_images": {
                 "listed": len(plan.samples), "used": len(kept), "available": plan.available, "quarantined": lost,
-                "patients": len({sample.patient for sample in kept}), "failed": dict(self.account.failed),
+                "patients": len({sample.patient for sample in kept}), "audited_too": len(self.shared_patients), "failed": dict(self.account.failed),
                 "positive": {name: sum(s.labels[k] == 1 for s in kept) for k, name in enumerate(plan.classes)},
             }
         }  # fmt: skip
@@ -103,7 +108,7 @@ class TrainingSplit:
         """Alarms where patients are on both sides, too many images are lost, or a network could not be measured on them."""
         if self.plan is None:
             return []
-        shared = self.audited_patients & {sample.patient for sample in self.plan.samples}
+        shared = self.shared_patients
         found = [
             Finding("alarm", f"The model {model} could not be measured on the training images: {why}.")
             for model, why in self.account.failed.items()

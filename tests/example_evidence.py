@@ -357,6 +357,10 @@ def evidence() -> Evidence:
                              "detail": "no such file" if n > 3 else "image file is truncated (13 bytes not processed)"} for n in range(6)],
             "boxes": {"listed": 690, "used": 684, "clipped": 3, "quarantined": [
                 {"id": f"0000{1300 + n}_000.png", "class": "Mass", "reason": "box has no area"} for n in range(6)]},
+            "copies": {
+                "compared": {"audited": IMAGES, "training": None}, "alike": 0.87, "groups": [],
+                "counts": {name: {"groups": 0, "exact": 0, "near": 0, "patients": 0} for name in ("training", "patients", "nothing")},
+            },
         },
         controls=checked,
         self_test={"passed": 26, "of": 26, "failed": []},

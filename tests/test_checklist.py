@@ -98,7 +98,7 @@ def test_an_audit_that_measured_nothing_has_no_fact(name: str, evidence: Evidenc
 def test_the_example_has_the_facts_that_it_should_have_and_no_other(evidence: Evidence) -> None:
     lacking = {name for name in FACTS if not checklist.holds(name, evidence)}
     assert lacking == {
-        "demographics_of_both", "patient_overlap", "training_record", "subgroups", "calibration", "recalibration", "wrong_cases",
+        "demographics_of_both", "patient_overlap", "copies_in_training", "training_record", "subgroups", "calibration", "recalibration", "wrong_cases",
         "learnt_by_heart", "earlier_audit",
     }  # fmt: skip
 

@@ -11,22 +11,40 @@ from typing import Any
 
 import numpy as np
 import pytest
-from auditor_plugins.analyses import alignment
+from auditor_plugins.analyses import alignment, pixel_logit_shift
 from auditor_plugins.analyses.dissection import Dissection
 from auditor_plugins.analyses.logit_shift import LogitShift
 from auditor_plugins.analyses.performance import Performance
 from auditor_plugins.attributions.gradcam import GradCam
 
 import auditor.batch
-from auditor import ExitCode, accounts, latent, passes, placement, plan, self_test, thresholds
+from auditor import (
+    ExitCode,
+    accounts,
+    copies,
+    detecting,
+    latent,
+    passes,
+    pixel_answers,
+    placement,
+    plan,
+    self_test,
+    subgroups,
+    thresholds,
+    unit_tops,
+)
 from auditor.boxes import Edges, pixel_edges
 from auditor.dataset import Box
 from auditor.network import Network
 from auditor.run import run
 from auditor.statistics import calibrated, operating, permuted, split_numbers
+from auditor.statistics import subgroups as by_group
 from auditor.statistics.ranking import Ranking
 
-ALL = ("performance", "outcomes", "calibration", "alignment", "dissection", "logit_shift", "embeddings")
+ALL = (
+    "performance", "outcomes", "calibration", "alignment", "dissection", "logit_shift", "embeddings", "detectors", "pixel_logit_shift",
+    "subgroups", "copies",
+)  # fmt: skip
 Patch = pytest.MonkeyPatch
 
 
@@ -249,6 +267,61 @@ def all_counted(patch: Patch) -> None:
     patch.setattr(latent, "needed", needed)
 
 
+def copies_overlooked(patch: Patch) -> None:
+    patch.setattr(copies, "find", lambda *_: [])
+
+
+def precision_is_sensitivity(patch: Patch) -> None:
+    right = pixel_logit_shift.outline
+
+    def outline(called: Any, truth: Any) -> dict[str, float]:
+        found = right(called, truth)
+        return {**found, "pixel_precision": found["pixel_sensitivity"], "pixel_sensitivity": found["pixel_precision"]}
+
+    patch.setattr(pixel_logit_shift, "outline", outline)
+
+
+def outlined_beside(patch: Patch) -> None:
+    right = pixel_answers.beyond
+    patch.setattr(pixel_answers, "beyond", lambda *given: right(*given).roll(1, 2))
+
+
+def outside_not_turned(patch: Patch) -> None:
+    patch.setattr(pixel_logit_shift, "SIDES", {**pixel_logit_shift.SIDES, "background": (1, "outside it", "called falsely")})
+
+
+def boxes_not_permuted(patch: Patch) -> None:
+    patch.setattr(detecting, "permutations", lambda patient, count, _: np.tile(np.arange(len(patient)), (count, 1)))
+
+
+def nothing_by_chance(patch: Patch) -> None:
+    patch.setattr(detecting, "SIGNIFICANT", 1.1)
+
+
+def several_films_of_a_patient(patch: Patch) -> None:
+    right = unit_tops._enter
+
+    def enter(flat: Any, peak: Any, floor: Any, limits: Any, owners: Any, first: int, *rest: Any) -> None:
+        right(flat, peak, floor, limits, first + np.arange(len(owners)), first, *rest)
+
+    patch.setattr(unit_tops, "_enter", enter)
+
+
+def groups_exchanged(patch: Patch) -> None:
+    right = subgroups.groups
+
+    def wrong(*given: Any) -> Any:
+        found = right(*given)
+        return found._replace(names=tuple(reversed(found.names)))
+
+    patch.setattr(subgroups, "groups", wrong)
+
+
+def small_groups_told(patch: Patch) -> None:
+    patch.setattr(by_group, "LEAST_PATIENTS", 1)
+    patch.setattr(by_group, "LEAST_OF_A_KIND", 1)
+
+
 MUTATIONS: dict[str, tuple[Callable[[Patch], None], set[str]]] = {
     "rows and columns of the boxes are exchanged": (swapped, {"alignment", "dissection"}),
     "boxes are not moved into the crop": (crop_ignored, {"alignment", "dissection"}),
@@ -283,6 +356,15 @@ MUTATIONS: dict[str, tuple[Callable[[Patch], None], set[str]]] = {
     "evidence against is not charged": (nothing_charged, {"embeddings"}),
     "every feature that speaks for it is counted": (all_counted, {"embeddings"}),
     "images are a pixel beside their boxes": (image_shifted, {"alignment"}),
+    "a film that is there twice is overlooked": (copies_overlooked, {"copies"}),
+    "precision and sensitivity of an outline are exchanged": (precision_is_sensitivity, {"pixel_logit_shift"}),
+    "outlines are a pixel below their masks": (outlined_beside, {"pixel_logit_shift"}),
+    "pixels outside findings are taken for those inside": (outside_not_turned, {"pixel_logit_shift"}),
+    "boxes are never permuted": (boxes_not_permuted, {"detectors"}),
+    "what boxes of others explain is no bar": (nothing_by_chance, {"detectors"}),
+    "two films of a patient are among the top images": (several_films_of_a_patient, {"dissection"}),
+    "groups are told under each other's names": (groups_exchanged, {"subgroups"}),
+    "groups of eight patients are told": (small_groups_told, {"subgroups"}),
 }
 
 

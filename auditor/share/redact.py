@@ -11,7 +11,7 @@ from .. import sanity
 from ..evidence import Evidence, Picture
 from ..profiles import Histogram
 from ..statistics.by_outcome import OutcomeRow
-from . import group_table, shapes, units
+from . import copied, group_table, shapes, units
 from .by_group import ByGroup
 from .cells import FEWEST, REASON, Cells, few
 from .judged import judged_again
@@ -27,7 +27,7 @@ DATASET = ("use", "options", "classes", "counts", "images", "patients", "digest"
 MODEL = ("id", "strategy", "seed", "family", "use", "options", "layers", "outputs", "unused", "digest", "head", "preprocessing", "inside",
          "status", "error", "training", "parameters")  # fmt: skip
 ENVIRONMENT = ("python", "implementation", "system", "device", "packages", "date")
-ACCOUNTING = ("listed", "used", "quarantined", "max_quarantine", "boxes", "training_images")
+ACCOUNTING = ("listed", "used", "quarantined", "max_quarantine", "boxes", "training_images", "copies")
 """The keys that are shared. Whoever adds one to the evidence decides here whether it can leave; until then it does not.
 
 `earlier` stays at home whole: what differs between two audits of nearly the same patients tells of the few that only one has, and
@@ -180,7 +180,10 @@ class Redaction:
                 **second, "quarantined": self._quarantined(second),
                 "failed": {model: self._texts.reason(why) for model, why in second["failed"].items()},
                 "positive": {name: None if self._is_few(name, n) else n for name, n in second["positive"].items()},
+                "audited_too": None if few(second.get("audited_too")) else second.get("audited_too"),
             }  # fmt: skip
+        if found := accounting.get("copies"):
+            told["copies"] = copied.shared(found, self._pseudonyms)
         return told
 
     def _is_few(self, name: str, n: int) -> bool:

@@ -9,6 +9,7 @@ from auditor import Evidence, Section, hookimpl
 from auditor.drawing import figure
 
 from ._card import card_rows, known_rows
+from ._copies import copies_table, copies_told
 from ._reading import plain
 
 STATED = ("data.source", "data.sites", "data.dates", "data.inclusion", "data.deidentification")
@@ -30,6 +31,8 @@ class Data(Section):
             "counted": known_rows(_counted(evidence)),
             "people": _people(evidence.dataset.get("described") or {}),
             "copy": bool(evidence.audit.get("shared")),
+            "copies_told": copies_told(evidence),
+            "copies": copies_table(evidence),
             "notes": list(evidence.dataset.get("notes") or ()),
         }
 
@@ -46,6 +49,7 @@ def _counted(evidence: Evidence) -> list[tuple[str, str | None]]:
         ("Audited patients", figure(patients) if isinstance(patients, int) else None),
         ("Labels that are missing", _missing(data.get("counts") or {})),
         ("Images used for training in this audit", _training(training) if training else None),
+        ("Audited patients among these training images", _audited_too(training) if training else None),
         ("Audited patients met in training", _met(evidence)),
         ("Fingerprint of the data", data.get("digest")),
     ]  # fmt: skip
@@ -60,6 +64,14 @@ def _training(training: Mapping[str, Any]) -> str:
         f"{figure(training['listed'])} listed → {figure(training['used'])} used, of {figure(training['patients'])} patients; "
         f"{figure(len(training['quarantined']))} set aside"
     )
+
+
+def _audited_too(training: Mapping[str, Any]) -> str | None:
+    """None where the run is older than the question."""
+    if "audited_too" not in training:
+        return None
+    n = training["audited_too"]
+    return "some, too few to be shared" if n is None else figure(n) if n else "none"
 
 
 def _missing(counts: Mapping[str, Mapping[str, int | None]]) -> str | None:
