@@ -176,10 +176,7 @@ def mine(written: Path, out: Path | None, device: str, simulate: bool, quiet: bo
 
 def _selection(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
     from .selection.config import read
-    from .selection.simulation_config import describes_simulation
 
-    if describes_simulation(written):
-        raise ConfigError(f"{written}: is a simulation; play it with auditor mine --simulate {written}")
     plan = read(written)
     from .device import choose_device
     from .selection.mine import mine as go
@@ -201,19 +198,13 @@ def _simulation(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
 @AUDIT
 def validate_command(audit: Path) -> None:
     """Check audit.yaml (or a train.yaml, or a mine.yaml) and every plugin option; opens no image and no network."""
-    from .selection.config import describes_mining
-    from .selection.simulation_config import describes_simulation
-    from .training.config import describes_training
+    from .kinds import kind_of
     from .validate import validate
 
-    for describes, check in (
-        (describes_simulation, _validate_simulation),
-        (describes_training, _validate_training),
-        (describes_mining, _validate_mining),
-    ):
-        if describes(audit):
-            check(audit)
-            return
+    others = {"simulate.yaml": _validate_simulation, "train.yaml": _validate_training, "mine.yaml": _validate_mining}
+    if check := others.get(kind_of(audit)):
+        check(audit)
+        return
     config, _ = validate(audit)
     click.echo(f"{audit} is good: {config.title}")
     click.echo(f"  dataset       {config.dataset.use}")
@@ -270,23 +261,22 @@ def _validate_mining(written: Path) -> None:
 @LIMIT
 def plan(audit: Path, device: str, limit: int | None) -> None:
     """Say what a run (or a training, or a selection) would do: images, passes through networks, bytes, time."""
+    from .kinds import kind_of
     from .problems import Problems
-    from .selection.config import describes_mining
-    from .selection.simulation_config import describes_simulation
-    from .training.config import describes_training
     from .validate import validate
 
-    if describes_simulation(audit):
+    kind = kind_of(audit)
+    if kind == "simulate.yaml":
         raise ConfigError(
             f"{audit}: is a simulation; auditor validate says how many networks it trains, each as auditor train would"
         )
-    if describes_training(audit):
+    if kind == "train.yaml":
         from .device import choose_device
         from .training.cost import describe as describe_training
 
         click.echo(describe_training(audit, choose_device(device)))
         return
-    if describes_mining(audit):
+    if kind == "mine.yaml":
         from .device import choose_device
         from .selection.config import read as read_mining
         from .selection.cost import describe as describe_mining

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from .errors import nearest
+from .errors import among
 from .metric import Metric
 from .problems import Problems, show
 
@@ -104,7 +104,7 @@ def check_metrics(config: AuditConfig, metrics: Mapping[str, Metric], problems: 
         for key in ("metrics", "primary"):
             for at, name in enumerate(getattr(grouping, key)):
                 if name not in possible:
-                    allowed = f"a metric that can be told by group: {', '.join(possible)}{nearest(name, possible)}"
+                    allowed = f"a metric that can be told by group: {among(name, possible)}"
                     problems.add(f"{config.place(f'subgroups[{number}].{key}[{at}]')}: found {show(name)}; allowed: {allowed}")
         if not asked(grouping, config.claims.primary, metrics):
             problems.add(f"{place}: found no metric to tell by {show(grouping.by)}; allowed: metrics: [{', '.join(possible)}]")
@@ -122,7 +122,7 @@ def check(config: AuditConfig, metrics: Mapping[str, Metric], samples: Sequence[
 def _mistake(grouping: Grouping, known: Sequence[str], samples: Sequence[Sample]) -> str | None:
     """What is wrong with an attribute, or None."""
     if grouping.by not in known:
-        has = f"an attribute that the data set has: {', '.join(known)}{nearest(grouping.by, known)}" if known else "none"
+        has = f"an attribute that the data set has: {among(grouping.by, known)}" if known else "none"
         why = (
             ""
             if known

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic.errors import PydanticUserError
 from typing_extensions import TypedDict
 
-from .errors import PluginError, nearest
+from .errors import PluginError, among
 from .problems import from_pydantic
 
 
@@ -88,7 +88,7 @@ class Options:
             elif message == f"unknown {self._word}":
                 holder, _, name = path.rpartition(".")
                 known = [f.name for f in dataclasses.fields(inner)] if (inner := self._nested(holder)) else []
-                messages[path] = f"unknown {self._word}; allowed: {', '.join(known)}{nearest(name, known)}"
+                messages[path] = f"unknown {self._word}; allowed: {among(name, known)}"
         return messages
 
     def _nested(self, path: str) -> Any:

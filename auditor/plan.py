@@ -18,7 +18,7 @@ from .boxes import usable
 from .config import AuditConfig, Problems
 from .dataset import Box, Dataset, Sample
 from .elsewhere import Elsewhere
-from .errors import AuditError, PluginError, nearest
+from .errors import AuditError, PluginError, among, nearest
 from .identity import digest, identity, options
 from .metric import Metric
 from .model import PER_PIXEL, Layers, ModelLoader, ScoreTable
@@ -252,9 +252,7 @@ def _facts(sample: Sample) -> tuple[Any, ...]:
 def _check_analysis(analysis: Analysis, place: str, problems: Problems) -> None:
     observes = getattr(analysis, "observes", analysis.needs)
     for need in sorted((analysis.needs | observes) - NEEDS):
-        problems.add(
-            f"{place}: analysis {analysis.name} needs {need!r}; there is {', '.join(sorted(NEEDS))}{nearest(need, NEEDS)}"
-        )
+        problems.add(f"{place}: analysis {analysis.name} needs {need!r}; there is {among(need, sorted(NEEDS))}")
     if "overall" in analysis.needs | observes and (analysis.needs | observes) & {"logits", "attribution"}:
         problems.add(f"{place}: analysis {analysis.name} needs overall, and an image as a whole has no logit and no map")
     if analysis.tallies() and (analysis.needs | observes) & {
@@ -329,7 +327,7 @@ def plan_model(loader: ModelLoader, place: str, code: str, classes: tuple[str, .
         raise PluginError(f"classes names {', '.join(doubled)} more than once")
     for name in classes:
         if name not in declared:
-            raise PluginError(f"no output is called {name!r}; the outputs are {', '.join(declared)}{nearest(name, declared)}")
+            raise PluginError(f"no output is called {name!r}; the outputs are {among(name, declared)}")
     if loader.output == "pixels":
         _check_per_pixel(loader)
     default = loader.default_layers() if loader.output == "image" else Layers()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, nearest
+from .errors import ConfigError, among, listed, nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -110,7 +110,7 @@ def from_pydantic(errors: Iterable[ErrorDetails], data: Any, allowed: Sequence[s
         name = str(error["loc"][-1]) if error["loc"] else ""
         if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             known = allowed if top else ()
-            finished[at] = f"unknown {word}" + (f"; allowed: {', '.join(known)}{nearest(name, known)}" if top else "")
+            finished[at] = f"unknown {word}" + (f"; allowed: {among(name, known)}" if top else "")
         elif error["type"].startswith("missing"):
             owner = word.removeprefix("option of ")
             finished[at] = "is missing" if owner == word else f"is missing; {owner} cannot do without"
@@ -160,7 +160,7 @@ def _found(value: Any, allowed: list[str]) -> str:
     hint = nearest(value, _names(allowed)) if isinstance(value, str) else ""
     if "text" in allowed and isinstance(value, bool | int | float):
         hint = f" (write it in quotes: '{show(value)}')"
-    return f"found {show(value)}; allowed: {' or '.join(allowed)}{hint}"
+    return f"found {show(value)}; allowed: {' or '.join(listed(value, _names([words])) for words in allowed)}{hint}"
 
 
 def _names(allowed: Iterable[str]) -> list[str]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..config import AuditConfig, Use, Written, mapping, shaped
+from ..config import Use, Written, mapping, shaped
 from ..dataset import Dataset
-from ..errors import AuditError, nearest
+from ..errors import AuditError, among
 from ..model import ModelLoader, ScoreTable
 from ..problems import Places, Problems, join
 from ..registry import Registry
-from ..training.config import TrainConfig
 from ..validate import check_files
 from .audited import Audited, find
 
@@ -63,6 +62,8 @@ class Query(Use):
 class MineConfig(Written):
     """What to choose: so many images of a pool, for these classes of this network, by this function."""
 
+    kind: ClassVar[str] = "mine.yaml"
+
     title: Name
     """A name for people."""
     from_: Annotated[From | None, Field(alias="from")] = None
@@ -108,14 +109,6 @@ class MinePlan(NamedTuple):
     classes: tuple[str, ...]
     why: tuple[str, ...]
     audited: Audited | None
-
-
-def describes_mining(path: Path | str) -> bool:
-    """Whether a YAML file is a mine.yaml: it says what only a mine.yaml says, and nothing that only the others do."""
-    data, _ = mapping(path, MineConfig, Problems())
-    own = {field.alias or name for name, field in MineConfig.model_fields.items()}
-    others = set(TrainConfig.model_fields) | set(AuditConfig.model_fields)
-    return bool(data.keys() & (own - others)) and not data.keys() & (others - own)
 
 
 def read(path: Path | str) -> MinePlan:
@@ -253,8 +246,7 @@ def _classes(
     known = _known_classes(config, query, problems)
     for number, name in enumerate(config.classes):
         if known and name not in known:
-            allowed = f"{', '.join(known)}{nearest(name, known)}"
-            problems.add(f"{config.place(join('classes', number))}: no class is called {name!r}; allowed: {allowed}")
+            problems.add(f"{config.place(join('classes', number))}: no class is called {name!r}; allowed: {among(name, known)}")
     if config.classes:
         return config.classes, ()
     if audited is None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import Field
 
-from ..config import AuditConfig, Use, Written, mapping, shaped
+from ..config import Use, Written, mapping, shaped
 from ..dataset import Dataset
-from ..errors import AuditError, nearest
+from ..errors import AuditError, among, nearest
 from ..model import ModelLoader
 from ..options import Options, Refused
 from ..problems import Places, Problems, join, show
@@ -50,6 +50,8 @@ class Combination(Use):
 
 class TrainConfig(Written):
     """What to train: architectures x strategies x seeds on one data set, by one recipe."""
+
+    kind: ClassVar[str] = "train.yaml"
 
     title: Annotated[str, Field(min_length=1)]
     """A name for people."""
@@ -100,13 +102,6 @@ class TrainingPlan(NamedTuple):
     validation: Dataset | None
     recipe: Recipe
     runs: tuple[TrainingRun, ...]
-
-
-def describes_training(path: Path | str) -> bool:
-    """Whether a YAML file is a train.yaml: it says what only a train.yaml says, and nothing that only an audit.yaml does."""
-    data, _ = mapping(path, TrainConfig, Problems())
-    training, audit = set(TrainConfig.model_fields), set(AuditConfig.model_fields)
-    return bool(data.keys() & (training - audit)) and not data.keys() & (audit - training)
 
 
 def read(path: Path | str) -> TrainingPlan:
@@ -198,7 +193,7 @@ def _recipe(config: TrainConfig, problems: Problems) -> Recipe | None:
     name = config.recipe.use
     if name not in RECIPES:
         at = "recipe.use" if config.recipe.options else "recipe"
-        problems.add(f"{config.place(at)}: found {show(name)}; allowed: {', '.join(RECIPES)}{nearest(name, RECIPES)}")
+        problems.add(f"{config.place(at)}: found {show(name)}; allowed: {among(name, RECIPES)}")
         return None
     try:
         made: Recipe = Options(Recipe).make(asdict(RECIPES[name]) | config.recipe.options, config.base)

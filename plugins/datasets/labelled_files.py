@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor import Box, Dataset, DatasetError, Sample, Unreadable, nearest
+from auditor import Box, Dataset, DatasetError, Sample, Unreadable, among, nearest
 
 from .label_cells import Labelling, label_columns, label_names
 from .tables import Table, number, read
@@ -168,9 +168,7 @@ class LabelledFiles(Dataset):
         splits = table.column(self.split_column, "split_column")
         if self.split and self.split not in splits:
             have = sorted(set(splits))
-            raise DatasetError(
-                f"{table.path}: split: no row of {self.split!r}; there is {', '.join(have[:20])}{nearest(self.split, have)}"
-            )
+            raise DatasetError(f"{table.path}: split: no row of {self.split!r}; there is {among(self.split, have)}")
         return splits
 
     def _whereabouts(self, image: str) -> tuple[str, str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from auditor import DatasetError, nearest
+from auditor import DatasetError, among, nearest
 
 from .tables import number, rows, text_of
 
@@ -67,7 +67,7 @@ def entries(path: Path) -> Iterator[Entry]:
     place = {name.strip(): column for column, name in enumerate(header)}
     for name in ("Image Index", "Finding Labels", "Patient ID"):
         if name not in place:
-            raise DatasetError(f"{path}:1: no column {name!r}{nearest(name, place)}")
+            raise DatasetError(f"{path}:1: no column {name!r}; there is {among(name, place)}")
     image, findings, patient = (place[name] for name in ("Image Index", "Finding Labels", "Patient ID"))
     age, view = place.get("Patient Age"), place.get("View Position")
     sex = place.get("Patient Gender", place.get("Patient Sex"))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditor import DatasetError, nearest
+from auditor import DatasetError, among
 
 MAX_TABLE_BYTES = 512 * 2**20
 
@@ -59,8 +59,7 @@ class Table:
         """The values of a column; raises DatasetError that says which option asked for it."""
         if name not in self.columns:
             asked = f"{option}: " if option else ""
-            have = ", ".join(list(self.columns)[:20])
-            raise DatasetError(f"{self.path}:1: {asked}no column {name!r}; there is {have}{nearest(name, self.columns)}")
+            raise DatasetError(f"{self.path}:1: {asked}no column {name!r}; there is {among(name, self.columns)}")
         return self.columns[name]
 
 

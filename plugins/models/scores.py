@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from auditor import ModelRefused, ScoreTable, hookimpl, nearest
+from auditor import ModelRefused, ScoreTable, among, hookimpl
 from auditor.checkpoint import file_digest
 
 from ._log_odds import beyond_the_others, from_probabilities
@@ -90,8 +90,7 @@ class Scores(ScoreTable):
 
     def _place(self, header: Sequence[str], column: str) -> int:
         if column not in header:
-            there = ", ".join(header[:20])
-            raise ModelRefused(f"{self.table}:1: no column {column!r}; there is {there}{nearest(column, header)}")
+            raise ModelRefused(f"{self.table}:1: no column {column!r}; there is {among(column, header)}")
         return header.index(column)
 
 
