@@ -95,8 +95,14 @@ def nearest(found: object, allowed: Iterable[object]) -> str:
     >>> nearest("x", ["layer3", "layer4"])
     ''
     """
+    close = closest(found, allowed)
+    return "" if close is None else f"; did you mean {close}?"
+
+
+def closest(found: object, allowed: Iterable[object]) -> str | None:
+    """The allowed name that was probably meant, or None."""
     close = _close(found, [str(name) for name in allowed], 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return close[0] if close else None
 
 
 def among(found: object, allowed: Iterable[object]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -84,6 +84,10 @@ class ModelLoader:
     def default_layers(self) -> Layers:
         """The layers to look at when audit.yaml names none."""
         return Layers()
+
+    def mistakes(self) -> Iterable[str]:
+        """Everything wrong with the options that a file's header or an official list shows, each begun by its option: "checkpoint: ..."."""
+        return ()
 
     def digest(self) -> str:
         """A digest of the weights (of the file they come from); it keys everything measured with them."""

@@ -14,7 +14,7 @@ from pydantic.errors import PydanticUserError
 from typing_extensions import TypedDict
 
 from .errors import PluginError, among
-from .problems import from_pydantic
+from .problems import from_pydantic, plain_path
 
 
 class Options:
@@ -146,7 +146,7 @@ _WORDS = {
 def _rooted(value: Any, base: Path) -> Any:
     """The value with every relative path in it made to start from the base."""
     if isinstance(value, Path):
-        return base / value
+        return plain_path(base / value)
     if isinstance(value, tuple | list | set | frozenset):
         return type(value)(_rooted(item, base) for item in value)
     if isinstance(value, dict):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError, among, listed, nearest
@@ -29,6 +31,10 @@ class Problems:
     def add(self, line: str) -> None:
         """Remember one mistake: `config.place(path)`, a colon, and what was found."""
         self._lines[line] = None
+
+    def tells(self, what: str) -> bool:
+        """Whether one of the mistakes says this already."""
+        return any(what in line for line in self._lines)
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -73,6 +79,12 @@ class Places:
             at = _LAST_STEP.sub("", at)
         line, column = table.get(at, (1, 1))
         return f"{self.file}:{line}:{column}: {path}" if path else f"{self.file}:{line}:{column}"
+
+
+def plain_path(path: Path) -> Path:
+    """The path without `a/../` in it, where that leads to the same place; behind a link it may not."""
+    plain = Path(os.path.normpath(path))
+    return plain if os.path.realpath(plain) == os.path.realpath(path) else path
 
 
 def join(path: str, step: str | int) -> str:

@@ -77,6 +77,8 @@ GOLDEN: dict[str, tuple[str, list[str]]] = {
     ]),
     "a table of scores": (changed("{use: tiny_network, strategy: bce}", "{use: scores, values: probabilities, table: tiny.py, strategy: bce}"), [
         "mine.yaml:2:8: model: found a table of scores; allowed: a network, for images are compared by its features",
+        ("mine.yaml:2:52: model.table: ./tiny.py:1: found ['\"A data set and networks small enough to audit in a second, which count what is"
+        " asked of them.\"']; allowed: a header with the image column and one column per class"),
     ]),
     "options of the query": (changed("query: {use: tiny}", "query: {use: tiny, choose: missed, q_min: 0, ids: [a, a], sed: 1}"), [
         "mine.yaml:4:28: query.choose: found 'missed'; allowed: misclassified, all; did you mean misclassified?",

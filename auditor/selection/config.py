@@ -11,9 +11,10 @@ from ..config import Use, Written, mapping, shaped
 from ..dataset import Dataset
 from ..errors import AuditError, among
 from ..model import ModelLoader, ScoreTable
+from ..placing import placed
 from ..problems import Places, Problems, join
 from ..registry import Registry
-from ..validate import check_files
+from ..validate import check_component
 from .audited import Audited, find
 
 Name = Annotated[str, Field(min_length=1)]
@@ -216,7 +217,7 @@ def _loader(
         return None, ""
     loader = registry.build("models", config.model, "model", config, problems)
     if loader is not None:
-        check_files(loader, "model", config, problems)
+        check_component(loader, "model", config, problems)
     return _with_a_network(loader, config.place("model"), problems), config.place("model")
 
 
@@ -233,7 +234,7 @@ def _dataset(config: MineConfig, registry: Registry, path: Literal["pool", "quer
     use = Use.model_validate({"use": said.use, **said.options})
     dataset: Dataset | None = registry.build("datasets", use, path, config, problems)
     if dataset is not None:
-        check_files(dataset, path, config, problems)
+        check_component(dataset, path, config, problems)
         if "split" in registry.options("datasets", dataset.name).fields and "split" not in use.options:
             problems.add(f"{config.place(path)}: split is missing; say which part of {dataset.name} is meant")
     return dataset
@@ -264,7 +265,8 @@ def _known_classes(config: MineConfig, query: Dataset | None, problems: Problems
     try:
         return tuple(query.classes()) if query is not None else ()
     except AuditError as error:
-        problems.add(f"{config.place('query')}: {error}")
+        if not problems.tells(str(error)):
+            problems.add(placed(str(error), query, "query", config.place))
     except Exception as error:  # it may be a stranger's plugin
         problems.add(f"{config.place('query')}: the plugin failed: {type(error).__name__}: {error}")
     return ()

@@ -13,7 +13,7 @@ from ..dataset import Dataset
 from ..errors import AuditError, among
 from ..problems import Problems
 from ..training.config import TrainConfig, TrainingPlan, planned, written
-from ..validate import check_files
+from ..validate import check_component
 from .config import BASELINES, FunctionName, KernelName, Name, Positive
 
 Count = Annotated[int, Field(ge=1)]
@@ -118,7 +118,7 @@ def _test(config: SimulationConfig, training: TrainingPlan, problems: Problems) 
     use = Use.model_validate({"use": config.dataset.use, **own, **config.test})
     test: Dataset | None = training.registry.build("datasets", use, "test", config, problems)
     if test is not None:
-        check_files(test, "test", config, problems)
+        check_component(test, "test", config, problems)
         if "split" in training.registry.options("datasets", test.name).fields and "split" not in config.test:
             problems.add(f"{config.place('test')}: split is missing; say which part of {test.name} is meant")
     return test

@@ -34,7 +34,7 @@ def label_columns(table: Table, chosen: Sequence[str], reserved: Set[str]) -> La
     if not (chosen or fitting):
         raise DatasetError(f"{table.path}:1: no column holds only 0, 1, -1 or nothing; say class_names or label_column")
     classes = tuple(chosen or fitting)
-    columns = [_parsed(table, name) for name in classes]
+    columns = [class_column(table, name) for name in classes]
     others = tuple(
         (name, sum(VALUES[cell.strip()] == 1 for cell in table.columns[name])) for name in fitting if name not in classes
     )
@@ -47,7 +47,8 @@ def _is_class(cells: Sequence[str]) -> bool:
     return values <= VALUES.keys() and any(VALUES[value] is not None for value in values)
 
 
-def _parsed(table: Table, name: str) -> list[int | None]:
+def class_column(table: Table, name: str) -> list[int | None]:
+    """The labels of one class; raises DatasetError where there is no such column, or a cell that is no label."""
     cells = table.column(name, "class_names")
     value_of = {cell: VALUES[cell.strip()] for cell in set(cells) if cell.strip() in VALUES}
     for cell, line in zip(cells, table.lines, strict=True):

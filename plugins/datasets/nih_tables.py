@@ -88,6 +88,14 @@ def entries(path: Path) -> Iterator[Entry]:
         )
 
 
+def known_of_people(path: Path) -> tuple[str, ...]:
+    """Which of age, sex and view the header of Data_Entry has."""
+    _, header = next(rows(path), (0, []))
+    names = {name.strip() for name in header}
+    known = {"age": {"Patient Age"}, "sex": {"Patient Gender", "Patient Sex"}, "view": {"View Position"}}
+    return tuple(what for what, columns in known.items() if names & columns)
+
+
 def _years(age: str) -> str:
     """The first release writes 058Y where the second writes 58; months and days stay as they are."""
     return age[:-1].lstrip("0") or "0" if age.endswith("Y") else age

@@ -6,11 +6,11 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditor import DatasetError, among
+from auditor import AuditError, DatasetError, among
 
 MAX_TABLE_BYTES = 512 * 2**20
 
@@ -82,6 +82,25 @@ def read(path: Path) -> Table:
         body.append(fields)
     columns = zip(*body, strict=True) if body else (() for _ in names)
     return Table(path, dict(zip(names, map(tuple, columns), strict=True)), tuple(numbers))
+
+
+def told(looks: Iterable[tuple[str, Callable[[], object]]]) -> Iterator[str]:
+    """What each look at an option finds wrong, "option: message"; one message per option, and none twice.
+
+    `groups[0]` and `groups[1]` are options of their own; `groups` as a whole is not looked at where one of them is wrong.
+    """
+    wrong: set[str] = set()
+    said: set[str] = set()
+    for option, look in looks:
+        if option in wrong:
+            continue
+        try:
+            look()
+        except AuditError as error:
+            wrong |= {option, option.partition("[")[0]}
+            if str(error) not in said:
+                said.add(str(error))
+                yield f"{option}: {error}"
 
 
 def number(text: str, place: str) -> float:
