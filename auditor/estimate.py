@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from .errors import Unreadable
 from .plan import Plan, PlannedModel
+from .planned_claims import warnings
 
 
 class Cost(NamedTuple):
@@ -94,6 +95,7 @@ def describe(plan: Plan) -> str:
     }
     lines = [plan.config.title, *(f"  {name:<10}{text}" for name, text in rows.items())]
     lines += [f"  left out  {model}: {reason}" for model, _, reason in plan.unmet]
+    lines += [f"  warning   {line}" for line in warnings(plan)]
     return "\n".join(lines)
 
 
