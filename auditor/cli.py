@@ -18,6 +18,7 @@ from .diff.command import diff
 from .errors import AuditError, ConfigError, ExitCode
 from .share.command import share
 from .verification.command import sign, verify
+from .wording import how_many, named
 
 if TYPE_CHECKING:
     from .registry import Registry
@@ -208,7 +209,7 @@ def validate_command(audit: Path) -> None:
     config, _ = validate(audit)
     click.echo(f"{audit} is good: {config.title}")
     click.echo(f"  dataset       {config.dataset.use}")
-    click.echo(f"  models        {len(config.models)}, strategies {', '.join(config.strategies)}, reference {config.reference}")
+    click.echo(f"  models        {len(config.models)}, {named('strategy', config.strategies)}, reference {config.reference}")
     click.echo(f"  attributions  {', '.join(use.use for use in config.attributions) or 'none'}")
     click.echo(f"  analyses      {', '.join(use.use for use in config.analyses)}")
     click.echo(f"  gates         {len(config.gates) or 'none'}")
@@ -220,9 +221,13 @@ def _validate_training(written: Path) -> None:
     plan = read(written)
     click.echo(f"{written} is good: {plan.config.title}")
     click.echo(f"  dataset       {plan.config.dataset.use}")
-    click.echo(f"  networks      {len(plan.runs)}: {len(plan.config.models)} architectures, {len(plan.config.seeds)} seeds")
+    click.echo(
+        f"  networks      {len(plan.runs)}: {how_many(len(plan.config.models), 'architecture')}, {how_many(len(plan.config.seeds), 'seed')}"
+    )
     click.echo(f"  strategies    {', '.join(combination.called for combination in plan.config.strategies)}")
-    click.echo(f"  recipe        {plan.config.recipe.use}: {plan.recipe.epochs} epochs, batches of {plan.recipe.batch}")
+    click.echo(
+        f"  recipe        {plan.config.recipe.use}: {how_many(plan.recipe.epochs, 'epoch')}, batches of {plan.recipe.batch}"
+    )
 
 
 def _validate_simulation(written: Path) -> None:
@@ -234,7 +239,7 @@ def _validate_simulation(written: Path) -> None:
     click.echo(f"  classes       {', '.join(config.classes)}")
     click.echo(f"  functions     {', '.join(config.functions)}")
     click.echo(
-        f"  networks      {config.networks}: {config.rounds} rounds of {config.budget} images, {len(config.seeds)} seeds"
+        f"  networks      {config.networks}: {how_many(config.rounds, 'round')} of {how_many(config.budget, 'image')}, {how_many(len(config.seeds), 'seed')}"
     )
 
 
@@ -247,10 +252,10 @@ def _validate_mining(written: Path) -> None:
     click.echo(f"  model         {plan.audited.model if plan.audited else plan.loader.name}")
     click.echo(f"  pool          {config.pool.use}")
     click.echo(
-        f"  query         {config.query.use}, {f'{len(config.query.ids)} ids' if config.query.ids else config.query.choose}"
+        f"  query         {config.query.use}, {how_many(len(config.query.ids), 'id') if config.query.ids else config.query.choose}"
     )
     click.echo(f"  classes       {', '.join(plan.classes)}")
-    click.echo(f"  choice        {config.budget} images by {config.function}")
+    click.echo(f"  choice        {how_many(config.budget, 'image')} by {config.function}")
     for why in plan.why:
         click.echo(f"  {why}")
 

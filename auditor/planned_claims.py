@@ -15,6 +15,7 @@ from .metric import Metric
 from .plan import Plan
 from .statistics.rows import Cohort
 from .statistics.subgroups import too_few
+from .wording import how_many
 
 
 def warnings(plan: Plan) -> list[str]:
@@ -52,7 +53,7 @@ def _of_claim(plan: Plan, grouping: Grouping, analysis: Analysis, metric: Metric
             which = next(iter(lacking.values())) if len(set(lacking.values())) == 1 else _said(lacking)
             yield f"{about} is not estimable: {which}; no claim can be made about this group"
         else:
-            yield f"{about} is not estimable in {len(lacking)} of {len(plan.classes)} classes, which the claim leaves out: {_said(lacking)}"
+            yield f"{about} is not estimable in {len(lacking)} of {how_many(len(plan.classes), 'class')}, which the claim leaves out: {_said(lacking)}"
 
 
 def _asked(samples: Sequence[Sample], analysis: Analysis, target: int, name: str) -> npt.NDArray[np.bool_]:

@@ -26,7 +26,7 @@ from .statistics.multiplicity import holm
 from .statistics.rows import MACRO, Cohort
 from .statistics.subgroups import ByClass, Made, SubgroupRow
 from .statistics.verdict import smallest_margin, verdict
-from .wording import spoken
+from .wording import how_many, spoken
 
 OTHERS = "all others"
 Row = tuple[SubgroupRow, Effect | None]
@@ -217,8 +217,8 @@ def _sentence(row: SubgroupRow, afterwards: bool) -> str:
     p = f"p < {least}" if (row.p_adjusted or 0) < least else f"p = {rounded(row.p_adjusted or 0)}"
     sides = f"{row.by} {row.group} and {row.against}"
     numbers = (
-        f"{_signed(row.value)} (95 % interval {_signed(row.low)} to {_signed(row.high)}; {row.n_cases:,} cases of {row.n_patients:,} "
-        f"patients; {'declared after the data had been measured' if afterwards else 'declared beforehand'}, {p} adjusted by Holm)"
+        f"{_signed(row.value)} (95 % interval {_signed(row.low)} to {_signed(row.high)}; {how_many(row.n_cases, 'case')} of {how_many(row.n_patients, 'patient')}"
+        f"; {'declared after the data had been measured' if afterwards else 'declared beforehand'}, {p} adjusted by Holm)"
     )
     if row.reference is not None:
         head = {

@@ -12,7 +12,7 @@ from ..config import AuditConfig, Use
 from ..errors import ConfigError, among, nearest
 from ..evidence import Evidence
 from ..statistics.rows import frequency_groups
-from ..wording import figure
+from ..wording import figure, how_many
 
 RESULTS = "results.json"
 
@@ -88,7 +88,7 @@ def find(run: str, audit: str | None, model: str | None, base: Path) -> Audited:
     names = [str(entry["id"]) for entry in found.models]
     if len(names) != len(config.models):
         raise ConfigError(
-            f"{written} lists {len(config.models)} models and {folder} has audited {len(names)}; run the audit again"
+            f"{written} lists {how_many(len(config.models), 'model')} and {folder} has audited {len(names)}; run the audit again"
         )
     if model is None and len(names) > 1:
         raise ConfigError(f"model is missing; allowed: {', '.join(names)}")
