@@ -96,6 +96,11 @@ def describe(plan: Plan) -> str:
     }
     lines = [plan.config.title, *(f"  {name:<10}{text}" for name, text in rows.items())]
     lines += [f"  left out  {model}: {reason}" for model, _, reason in plan.unmet]
+    lines += [
+        f"  not used  {model.id}: {named('output', model.unused)}, no class of the data set"
+        for model in plan.models
+        if model.unused
+    ]
     lines += [f"  warning   {line}" for line in warnings(plan)]
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic.errors import PydanticUserError
 from typing_extensions import TypedDict
 
-from .errors import PluginError, among
+from .errors import AuditError, PluginError, among
 from .problems import from_pydantic, plain_path
 
 
@@ -59,8 +59,9 @@ class Options:
             raise Refused(self._explain(error, data)) from None
         try:
             return self.cls(**{name: _rooted(value, base) for name, value in values.items()})
-        except (ValueError, TypeError) as error:
-            raise Refused({"": str(error)}) from error
+        except (ValueError, TypeError, AuditError) as error:
+            option, _, rest = str(error).partition(": ")
+            raise Refused({option: rest} if rest and option in self.fields else {"": str(error)}) from error
 
     def schema(self, name: str, prefix: str = "") -> dict[str, Any]:
         """JSON schema of `{use: name, option: value ...}`; definitions of nested options are under `$defs`, prefixed."""

@@ -32,7 +32,8 @@ def ask(component: Dataset | ModelLoader, path: str, place: Callable[[str], str]
     """Add what the component itself finds wrong; whether it found anything."""
     before = len(problems)
     try:
-        for message in component.mistakes():
+        lens = getattr(component, "preprocessing", None)
+        for message in (*(lens.mistakes() if lens else ()), *component.mistakes()):
             problems.add(placed(message, component, path, place))
     except AuditError as error:
         problems.add(placed(str(error), component, path, place))

@@ -248,7 +248,7 @@ def test_what_is_no_yaml_has_its_line_too(text: str, tmp_path: Path, monkeypatch
 def test_a_file_that_cannot_be_text_is_refused(tmp_path: Path) -> None:
     assert mistakes(tmp_path, b"title: a\nb: \xff\n") == ["audit.yaml:2:4: found the byte 0xFF; allowed: UTF-8 text"]
     big = b"#" + b"x" * 2**20
-    assert mistakes(tmp_path, big) == ["audit.yaml:1:1: found more than 1,048,576 bytes; allowed: at most 1 MiB"]
+    assert mistakes(tmp_path, big) == ["audit.yaml:1:1: found more than 1,048,576 bytes; allowed: a YAML file of at most 1 MiB"]
     for path, found in ((tmp_path, "a folder"), (tmp_path / "none.yaml", "no file")):
         with pytest.raises(ConfigError, match=f"found {found}; allowed: a YAML file"):
             read(path)

@@ -401,7 +401,8 @@ def test_without_patients_every_image_is_one_and_the_notes_say_so(folder: Path) 
     assert [s.patient for s in data.index()] == ["007.png", "c.png"]
     assert any("patient of its own" in note for note in data.notes())
     likely = ImageFolder(table(folder, text.replace("image,", "image,patient_id,").replace("g,", "g,9,")), folder)
-    assert "no column 'patient'; did you mean patient_id?" in mistake(likely.index)
+    assert "no column 'patient'; name the one to use, or say" in mistake(likely.index)
+    assert mistake(likely.index).endswith("; did you mean patient_id?")
     meant = ImageFolder(likely.table, folder, patient_column="", class_names=("Mass",))
     assert [s.patient for s in meant.index()] == ["007.png", "c.png"]
 

@@ -93,6 +93,12 @@ def test_everything_that_headers_show_is_told_at_once(tell: Tell, home: Path) ->
     ("table", "dataset", "expected"),
     [
         ("", DATASET, "2:37: dataset.table: labels.csv: the table is empty; a header row with the names of the columns is expected"),
+        (TABLE.replace(",", ";"), DATASET, "2:37: dataset.table: labels.csv:1: the columns are separated by semicolons; allowed: commas"),
+        ("PK\x03\x04", DATASET, "2:37: dataset.table: labels.csv: found a zip archive, such as an Excel workbook; allowed: a table as CSV"),
+        (TABLE.splitlines()[0] + "\n", DATASET, "2:10: dataset.class_names: labels.csv: there is no row under the header"),
+        (TABLE + "c.png,3,F,NaN,1\n", DATASET, "2:10: dataset.class_names: labels.csv:4: Mass is 'NaN'; 1, 0, and -1 or nothing for unknown are read"),
+        (TABLE, DATASET.replace("folder: images", "folder: labels.csv"), "2:57: dataset.folder: found a file, labels.csv; allowed: a folder of images"),
+        (TABLE, DATASET.replace("labels.csv", "images"), "2:37: dataset.table: found a folder, images; allowed: a CSV file"),
         (TABLE + "c.png,3\n", DATASET, "2:37: dataset.table: labels.csv:4: 2 fields under 5 columns"),
         (TABLE + "a.png,3,F,1,1\n", DATASET, "2:10: dataset.image_column: labels.csv:4: 'a.png' is listed a second time, first in line 2"),
         (TABLE + "c.png,,F,1,1\n", DATASET, "2:10: dataset.patient_column: labels.csv:4: the patient is not named"),
@@ -118,6 +124,7 @@ def test_what_a_table_shows_stands_at_its_option(table: str, dataset: str, expec
         (MODEL[:-1] + ", classes: [Mass, Nodule, Hernia]}", "4:70: models[0].checkpoint: bce.safetensors does not fit ShuffleNetV2: 2 have another shape (fc.weight is [2, 1024] in the file and [3, 1024] here, "),
         (MODEL.replace("bce.safetensors", "torn.safetensors"), "4:70: models[0].checkpoint: torn.safetensors is neither safetensors nor a state dict saved by torch.save, or it is cut short; "),
         (MODEL.replace("bce.safetensors", "images/../bce.safetensor"), "4:70: models[0].checkpoint: found no file bce.safetensor; did you mean bce.safetensors?"),
+        (MODEL[:-1] + ", preprocessing: {mean: [0.5, 0.5]}}", "4:124: models[0].preprocessing.mean: found 2 values; allowed: 1, or one for each of 3 channels"),
         ("{use: scores, table: labels.csv, values: logits, strategy: bce, prefix: p_}", "4:77: models[0].prefix: labels.csv:1: no column begins with 'p_'; there is image, patient, sex, Mass, Nodule"),
         ("{use: scores, table: labels.csv, values: logits, strategy: bce, image_column: imge}", "4:83: models[0].image_column: labels.csv:1: no column 'imge'; there is image, patient, sex, Mass, Nodule; did you mean image?"),
         ("{use: t_densenet, checkpoint: null, strategy: bce}", "4:5: models[0].classes: the outputs have no names; add classes: [Mass, Nodule] in the order of the network's outputs"),
@@ -131,6 +138,23 @@ def test_what_a_header_shows_stands_at_its_option(model: str, expected: str, tel
 def test_an_attribute_that_the_data_set_does_not_have_is_told_without_listing_it(tell: Tell) -> None:
     (line,) = tell(by="age")
     assert line == "audit.yaml:7:13: subgroups[0]: found 'age'; allowed: an attribute that the data set has: sex"
+
+
+def test_an_explanation_method_that_captum_does_not_have_stands_at_its_option(home: Path, tell: Tell) -> None:
+    (line,) = tell(by="sex]\nattributions: [{use: captum, method: Salency}")
+    assert line.startswith("audit.yaml:8:38: attributions[0].method: captum has no method 'Salency'; there are Saliency, ")
+
+
+def test_plan_names_outputs_that_are_no_class(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"{n},{n % 2},0.{n}\n" for n in range(9))
+    (home / "images.csv").write_text("image,Mass,score\n" + rows)
+    (home / "scores.csv").write_text("image,Mass,Hernia\n" + rows)
+    (home / "audit.yaml").write_text(
+        "title: t\ndataset: {use: image_folder, table: images.csv}\nreference: bce\nattributions: []\nanalyses: [performance]\n"
+        "models: [{use: scores, table: scores.csv, values: logits, strategy: bce}]\n"
+    )
+    assert main(["plan", str(home / "audit.yaml")]) == 0
+    assert "  not used  bce · scores · seed 0: output Hernia, no class of the data set" in capsys.readouterr().out
 
 
 def test_a_network_in_a_state_dict_of_torch_save_is_held_against_its_architecture(

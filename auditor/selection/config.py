@@ -265,7 +265,7 @@ def _known_classes(config: MineConfig, query: Dataset | None, problems: Problems
     try:
         return tuple(query.classes()) if query is not None else ()
     except AuditError as error:
-        if not problems.tells(str(error)):
+        if not problems.tells(": query."):  # what is wrong with its files is told already
             problems.add(placed(str(error), query, "query", config.place))
     except Exception as error:  # it may be a stranger's plugin
         problems.add(f"{config.place('query')}: the plugin failed: {type(error).__name__}: {error}")

@@ -53,7 +53,7 @@ class CaptumAttribution(Attribution):
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise ConfigError(f"captum: no method {self.method!r}; there are {among(self.method, METHODS)}")
+            raise ConfigError(f"method: captum has no method {self.method!r}; there are {among(self.method, METHODS)}")
 
     def explain(self, network: Network, images: Tensor, cases: Cases) -> Tensor:
         import torch

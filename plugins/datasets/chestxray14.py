@@ -128,6 +128,8 @@ class ChestXray14(Dataset):
 
     def mistakes(self) -> Iterator[str]:
         """Tables and lists that are not there, or are not those of the NIH; options that do not go together."""
+        if self.root.is_file():
+            yield f"root: found a file, {self.root}; allowed: the folder of the NIH's tables"
         if self.root.is_dir():
             yield from told(
                 (

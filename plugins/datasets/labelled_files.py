@@ -83,6 +83,8 @@ class LabelledFiles(Dataset):
     def mistakes(self) -> Iterator[str]:
         """Columns that are not there, cells that are no labels, boxes of nothing, a folder that has none of the files."""
         if not self.table.is_file():
+            if self.table.exists():
+                yield f"table: found a folder, {self.table}; allowed: a CSV file"
             return
         try:
             table = read(self.table)
@@ -111,6 +113,8 @@ class LabelledFiles(Dataset):
         """The same as `_check_folder` before anything else is known of the images; the first file that is there ends it."""
         from auditor.imaging import path_problem
 
+        if self.folder is not None and self.folder.is_file():
+            raise DatasetError(f"found a file, {self.folder}; allowed: a folder of images")
         names = [image + self.suffix for image in images if path_problem(image + self.suffix) is None]
         if self.folder is not None and self.folder.is_dir() and not any((self.folder / name).is_file() for name in names):
             self._check_folder([Sample(name, "", (), source=name, problem="missing") for name in names])
@@ -193,8 +197,8 @@ class LabelledFiles(Dataset):
             likely = [name for name in table.columns if "patient" in name.lower()]
             if self.patient_column != "patient" or likely:
                 raise DatasetError(
-                    f"{table.path}:1: patient_column: no column {self.patient_column!r}{nearest(self.patient_column, likely)};"
-                    ' name the one to use, or say patient_column: "" if every image is a patient of its own'
+                    f"{table.path}:1: patient_column: no column {self.patient_column!r}; name the one to use, or say"
+                    f' patient_column: "" if every image is a patient of its own{nearest(self.patient_column, likely)}'
                 )
             return images
         patients = table.columns[self.patient_column]

@@ -13,6 +13,13 @@ from pathlib import Path
 from auditor import AuditError, DatasetError, among
 
 MAX_TABLE_BYTES = 512 * 2**20
+_NO_TEXT = {
+    b"PK\x03\x04": "a zip archive, such as an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"PAR1": "a Parquet file",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
 
 
 def text_of(path: Path) -> str:
@@ -22,6 +29,9 @@ def text_of(path: Path) -> str:
             data = handle.read(MAX_TABLE_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    for beginning, kind in _NO_TEXT.items():
+        if data.startswith(beginning):
+            raise DatasetError(f"{path}: found {kind}; allowed: a table as CSV")
     if len(data) > MAX_TABLE_BYTES:
         raise DatasetError(f"{path}: more than {MAX_TABLE_BYTES:,} bytes; a table of images is never that long")
     try:
@@ -70,6 +80,9 @@ def read(path: Path) -> Table:
     names = [name.strip() for name in header]
     if not any(names):
         raise DatasetError(f"{path}: the table is empty; a header row with the names of the columns is expected")
+    for sign, called in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and sign in names[0]:
+            raise DatasetError(f"{path}:1: the columns are separated by {called}; allowed: commas")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DatasetError(f"{path}:1: the column {twice[0]!r} is there more than once")
