@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .errors import OutputError as OutputError
     from .errors import PluginError as PluginError
     from .errors import Unreadable as Unreadable
+    from .errors import among as among
+    from .errors import listed as listed
     from .errors import nearest as nearest
     from .evidence import Control as Control
     from .evidence import Evidence as Evidence
@@ -64,7 +66,7 @@ _HOMES = {
     "dataset": ("Box", "Dataset", "Sample"),
     "errors": (
         "AuditError", "ConfigError", "DatasetError", "ExitCode", "MissingLibrary", "ModelRefused", "OutputError",
-        "PluginError", "Unreadable", "nearest",
+        "PluginError", "Unreadable", "among", "listed", "nearest",
     ),
     "evidence": ("Control", "Evidence", "Finding", "Gap", "Picture"),
     "hookspecs": ("hookimpl",),

@@ -11,6 +11,7 @@ from .ledger import Ledger, Quarantine
 from .origin import counted
 from .plan import Plan
 from .statistics.rows import Cohort, frequency_groups, rarity
+from .wording import how_many
 
 
 class Account(NamedTuple):
@@ -37,7 +38,7 @@ def taken(plan: Plan, ledger: Ledger) -> Account:
     for model in plan.models:
         found = [item for item in ledger.quarantined(plan.scopes(model)[1]) if item.sample not in items]
         if found and len(found) > plan.config.max_quarantine * len(plan.samples):
-            failed[model.id] = f"{found[0].reason}: no usable answer for {len(found)} of {len(plan.samples)} images"
+            failed[model.id] = f"{found[0].reason}: no usable answer for {len(found)} of {how_many(len(plan.samples), 'image')}"
         else:
             answers |= {item.sample: item for item in found}
     items |= answers

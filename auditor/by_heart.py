@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .findings import Finding
 from .statistics.between_splits import NO_TRAINING
 from .statistics.rows import GROUPS, IMAGE, MACRO, MODEL, Summary
-from .wording import rounded
+from .wording import how_many, rounded
 
 SHRUNK = 0.8
 """Share of the training images' evidence at or below which a reader is told: our choice, no standard."""
@@ -46,7 +46,9 @@ def _slides(summaries: Sequence[Summary], metrics: tuple[str, str, str]) -> list
         met = [model for model, row in rows.items() if _below(row, 0) and model in moved and _below(moved[model], 0)]
         missed = [row.value for model, row in crossing.get(name, {}).items() if model in met and row.value is not None]
         if 2 * len(met) > len(rows) and missed:
-            named.append((sum(missed) / len(missed), f"{name} ({len(met)} of {len(rows)} networks, {_points(missed)})"))
+            named.append(
+                (sum(missed) / len(missed), f"{name} ({len(met)} of {how_many(len(rows), 'network')}, {_points(missed)})")
+            )
     if not named:
         return []
     which = ", ".join(words for _, words in sorted(named, reverse=True))
@@ -60,7 +62,7 @@ def _shrinks(summaries: Sequence[Summary]) -> list[Finding]:
     for name, rows in _reliable(summaries, LEFT).items():
         met = [row.value for row in rows.values() if _below(row, 1) and row.value is not None and row.value <= SHRUNK]
         if 2 * len(met) > len(rows):
-            named.append((min(met), f"{name} ({len(met)} of {len(rows)} networks, {_span(met)} % left)"))
+            named.append((min(met), f"{name} ({len(met)} of {how_many(len(rows), 'network')}, {_span(met)} % left)"))
     if not named:
         return []
     which = ", ".join(words for _, words in sorted(named))

@@ -27,7 +27,7 @@ from .statistics.estimates import handles
 from .statistics.influence import Integers
 from .statistics.operating import OUTCOMES, Called, OperatingPoint
 from .statistics.rows import MACRO, Cohort, Values
-from .wording import rounded, spoken
+from .wording import how_many, rounded, spoken
 
 TOLD = ("kappa_loc", "cbl", "pointing_game", "map_mass", "effective_support")
 """Metrics of the maps of boxed positives that are told for found and missed apart."""
@@ -86,7 +86,7 @@ def _sure(name: str, attribution: str, found: Sequence[OutcomeRow], rows: Sequen
     shares = sorted(100 * row.value for row in found if row.value is not None)
     span = f"{shares[0]:.0f} %" if len(shares) == 1 else f"{shares[0]:.0f} % to {shares[-1]:.0f} %"
     return (
-        f"Confident and off target: {len(found)} of {len(networks)} networks, where they are right about {name} and surest of it, have in {span} of "
+        f"Confident and off target: {len(found)} of {how_many(len(networks), 'network')}, where they are right about {name} and surest of it, have in {span} of "
         f"the boxed cases a map ({spoken(attribution)}) with no more evidence in the reference box than a box of that size would hold anywhere."
     )
 

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from typing import Any
 
-from .errors import PluginError, nearest
+from .errors import PluginError, among
 from .loading import installed
 from .options import first_sentence
 from .registry import KINDS, Registry, singular
@@ -33,7 +33,7 @@ def describe(registry: Registry, name: str) -> str:
     kinds = [kind for kind in KINDS if name in registry.all(kind)]
     if not kinds:
         known = sorted({known for kind in KINDS for known in registry.all(kind)})
-        raise PluginError(f"no plugin is called {name!r}; allowed: {', '.join(known)}{nearest(name, known)}")
+        raise PluginError(f"no plugin is called {name!r}; allowed: {among(name, known)}")
     return "\n\n".join(_one(registry, kind, name) for kind in kinds)
 
 

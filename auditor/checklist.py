@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from . import card, yaml_marks
-from .errors import nearest
+from .errors import among
 from .evidenced import FACTS, holds
 from .problems import Problems, from_pydantic, show
 
@@ -94,7 +94,7 @@ def read(path: Path) -> Checklist:
         for key, names, allowed in (("card", item.card, tuple(CARD)), ("evidence", item.evidence, tuple(FACTS))):
             for place, name in enumerate(names):
                 if name not in allowed:
-                    hint = f"; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
+                    hint = f"; allowed: {among(name, allowed)}"
                     problems.add(f"{places.place(f'items[{number}].{key}[{place}]')}: found {show(name)}{hint}")
         first = seen.setdefault((item.item, item.asks), number)
         if first != number:

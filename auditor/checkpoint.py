@@ -20,13 +20,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import ZIP_STORED, ZipFile
 
 from .errors import ModelRefused, OutputError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+T = TypeVar("T")
 
 CARD = "auditor"
 REMEDY = "save the weights as a state dict: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
@@ -69,9 +71,33 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # a damaged file can make any layer of the readers fail in any way
         raise _refused(path, f"cannot be read as weights ({_brief(error)})", f"the file is damaged; or {REMEDY}") from error
-    if weights and all(name.startswith("module.") for name in weights):
-        weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
-    return weights
+    return _bare(weights)
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of the tensors that `read_weights` would give, of which no value is read; raises ModelRefused."""
+    try:
+        if _kind(path) == "safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, framework="np") as file:
+                shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        else:
+            shapes = {name: tuple(tensor.shape) for name, tensor in _read_zip(path, checksums=False).items()}
+    except ModelRefused:
+        raise
+    except Exception as error:  # a damaged file can make any layer of the readers fail in any way
+        raise _refused(path, f"cannot be read as weights ({_brief(error)})", f"the file is damaged; or {REMEDY}") from error
+    if not shapes:
+        raise _refused(path, "holds no weights", REMEDY)
+    return _bare(shapes)
+
+
+def _bare(named: dict[str, T]) -> dict[str, T]:
+    """Without the prefix that DataParallel adds to every name."""
+    if named and all(name.startswith("module.") for name in named):
+        return {name.removeprefix("module."): value for name, value in named.items()}
+    return named
 
 
 def load_into(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
@@ -81,24 +107,8 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> N
     """
     import torch
 
+    fit(module, {name: tuple(tensor.shape) for name, tensor in weights.items()}, path)
     own = module.state_dict()
-    needed = [name for name in own if not name.endswith("num_batches_tracked")]
-    missing = [name for name in needed if name not in weights]
-    unexpected = [name for name in weights if name not in own]
-    shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
-    found = []
-    if missing:
-        found.append(f"{len(missing)} of {len(needed)} weights are missing ({_few(missing)})")
-    if unexpected:
-        found.append(f"{len(unexpected)} are not in the network ({_few(unexpected)}{nearest(unexpected[0], own)})")
-    if shapes:
-        sizes = [f"{name} is {list(weights[name].shape)} in the file and {list(own[name].shape)} here" for name in shapes]
-        found.append(f"{len(shapes)} have another shape ({_few(sizes)})")
-    if found:
-        remedy = "is the number of classes right?" if shapes and not missing else "is it another architecture?"
-        if prefix := _shared_prefix(weights, own):
-            remedy = f"every name in it begins with {prefix!r}: save the weights of that part alone, model.{prefix[:-1]}.state_dict()"
-        raise ModelRefused(f"{path} does not fit {type(module).__name__}: {'; '.join(found)}; {remedy}")
     for name, tensor in weights.items():
         if tensor.is_floating_point() != own[name].is_floating_point():
             raise ModelRefused(f"{path}: {name} is {tensor.dtype} in the file and {own[name].dtype} in the network")
@@ -109,6 +119,28 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> N
         module.load_state_dict(own, strict=True)
     except Exception as error:  # a network may load its weights in its own way
         raise ModelRefused(f"{path} does not fit {type(module).__name__}: {_brief(error)}") from error
+
+
+def fit(module: nn.Module, weights: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Whether weights of these names and shapes fit the module; ModelRefused says which do not."""
+    own = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    needed = [name for name in own if not name.endswith("num_batches_tracked")]
+    missing = [name for name in needed if name not in weights]
+    unexpected = [name for name in weights if name not in own]
+    shapes = [name for name in own if name in weights and own[name] != weights[name]]
+    found = []
+    if missing:
+        found.append(f"{len(missing)} of {len(needed)} weights are missing ({_few(missing)})")
+    if unexpected:
+        found.append(f"{len(unexpected)} are not in the network ({_few(unexpected)}{nearest(unexpected[0], own)})")
+    if shapes:
+        sizes = [f"{name} is {list(weights[name])} in the file and {list(own[name])} here" for name in shapes]
+        found.append(f"{len(shapes)} have another shape ({_few(sizes)})")
+    if found:
+        remedy = "is the number of classes right?" if shapes and not missing else "is it another architecture?"
+        if prefix := _shared_prefix(weights, own):
+            remedy = f"every name in it begins with {prefix!r}: save the weights of that part alone, model.{prefix[:-1]}.state_dict()"
+        raise ModelRefused(f"{path} does not fit {type(module).__name__}: {'; '.join(found)}; {remedy}")
 
 
 def _shared_prefix(weights: Iterable[str], own: Iterable[str]) -> str:
@@ -226,7 +258,7 @@ def _sealed_card(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get(CARD, "{}")
         card = json.loads(text)
     except (SafetensorError, OSError) as error:
@@ -244,10 +276,10 @@ def _sealed_card(path: Path) -> dict[str, Any]:
     return card
 
 
-def _read_zip(path: Path) -> dict[str, Tensor]:
+def _read_zip(path: Path, checksums: bool = True) -> dict[str, Tensor]:
     import torch
 
-    _inspect_archive(path)
+    _inspect_archive(path, checksums)
     try:
         found = torch.load(os.fspath(path), weights_only=True, map_location="cpu", mmap=True)
     except Exception as error:
@@ -257,8 +289,8 @@ def _read_zip(path: Path) -> dict[str, Tensor]:
     return _unwrapped(found, path)
 
 
-def _inspect_archive(path: Path) -> None:
-    """Refuse an archive by its directory and checksums alone; nothing in it is interpreted."""
+def _inspect_archive(path: Path, checksums: bool) -> None:
+    """Refuse an archive by its directory and, if asked, its checksums; nothing in it is interpreted."""
     with ZipFile(path) as archive:
         members = archive.infolist()
         names = [member.filename for member in members]
@@ -276,7 +308,7 @@ def _inspect_archive(path: Path) -> None:
             raise _refused(path, f"has compressed members ({_few(packed)})", "torch.save compresses nothing: save it again")
         if sum(member.file_size for member in members) > path.stat().st_size:
             raise _refused(path, "claims to hold more bytes than the file has", "save it again")
-        if damaged := archive.testzip():
+        if checksums and (damaged := archive.testzip()):
             raise _refused(path, f"is damaged: {damaged} does not have its checksum", "copy it again")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .errors import nearest
+from .errors import among
 from .problems import show
 
 if TYPE_CHECKING:
@@ -51,5 +51,5 @@ def check(config: AuditConfig, metrics: Mapping[str, Metric], problems: Problems
     named += [(config.key_place(f"claims.margin.{name}"), name) for name in config.claims.margin]
     for place, name in named:
         if name not in contrasted:
-            allowed = f"a metric that is contrasted: {', '.join(contrasted)}{nearest(name, contrasted)}"
+            allowed = f"a metric that is contrasted: {among(name, contrasted)}"
             problems.add(f"{place}: found {show(name)}; allowed: {allowed}")

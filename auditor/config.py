@@ -6,14 +6,14 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from . import card, yaml_marks
+from . import card, kinds, yaml_marks
 from .card import Card
 from .claims import Claims
-from .errors import nearest
+from .errors import among
 from .gates import Gate
 from .groups import Grouping
 from .problems import ENOUGH, Places, Problems, from_pydantic, show
@@ -83,6 +83,9 @@ class Written(BaseModel):
     """What a YAML file says, typed, and where each value was written."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    kind: ClassVar[str] = "audit.yaml"
+    """Which of `kinds.KINDS` it is."""
 
     _places: Places = PrivateAttr(default_factory=lambda: Places("audit.yaml"))
 
@@ -234,11 +237,10 @@ def judging(path: Path | str) -> Judging:
 
 
 def mapping(path: Path | str, shape: type[Written], problems: Problems) -> tuple[dict[str, Any], Places]:
-    """The mapping that a YAML file is, and where its values stand; raises ConfigError if it is none."""
+    """The mapping that a YAML file is, and where its values stand; raises ConfigError if it is none, or another kind of file."""
     data, places = yaml_marks.read(Path(path), problems)
-    if not isinstance(data, dict):
-        found = "an empty file" if data is None else show(data)
-        problems.add(f"{places.place('')}: found {found}; allowed: a mapping with {', '.join(_keys(shape))}")
+    if why := kinds.refusal(data, shape.kind, path):
+        problems.add(f"{places.place('')}: {why}")
         problems.stop()
     return data, places
 
@@ -265,7 +267,7 @@ def _explain(
         holder, _, name = path.rpartition(".")
         holder = _IN_A_LIST.sub("", holder)
         if message == "unknown key" and holder in known:
-            message = f"unknown key; allowed: {', '.join(known[holder])}{nearest(name, known[holder])}"
+            message = f"unknown key; allowed: {among(name, known[holder])}"
         elif message == "is missing" and name == "use":
             message = "is missing; allowed: the name of a plugin, as in {use: name, option: value}"
         elif message == "is missing" and holder in shapes and (choices := _choices(shapes[holder], name)):
@@ -292,7 +294,7 @@ def _check_reference(data: dict[str, Any], places: Places, problems: Problems) -
     strategies = list(dict.fromkeys(s for s in written if isinstance(s, str)))
     reference = data.get("reference")
     if isinstance(reference, str) and reference and strategies and reference not in strategies:
-        allowed = f"a strategy of the models: {', '.join(strategies)}{nearest(reference, strategies)}"
+        allowed = f"a strategy of the models: {among(reference, strategies)}"
         problems.add(f"{places.place('reference')}: found {show(reference)}; allowed: {allowed}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -76,6 +76,14 @@ class Dataset:
     def train_counts(self) -> tuple[int, Mapping[str, int]] | None:
         """(images, positives per class) of the training split where the data set knows it; it orders head to tail."""
         return None
+
+    def attributes(self) -> tuple[str, ...] | None:
+        """What `Sample.metadata` can say, where that is known without listing the samples; None where it is not."""
+        return None
+
+    def mistakes(self) -> Iterable[str]:
+        """Everything wrong with the options that tables and folders show without a pixel, each begun by its option: "groups[0]: ..."."""
+        return ()
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the report must know about these data: label noise, frames, what was counted out."""

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from .wording import absence
 from .wording import clean_label as clean_label
 from .wording import figure as figure
+from .wording import how_many as how_many
 from .wording import signed as signed
 from .wording import visible as visible
 

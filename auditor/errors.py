@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 
@@ -29,6 +29,9 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
     TERMINATED = 143
 
+
+SHOWN_NAMES = 12
+"""A message lists at most this many names of what is allowed."""
 
 PRECEDENCE = (
     ExitCode.INTERNAL_ERROR, ExitCode.OUTPUT_UNUSABLE, ExitCode.GATE_FAILED, ExitCode.INCOMPLETE, ExitCode.COMPLETE
@@ -85,12 +88,47 @@ class MissingLibrary(AuditError):
 
 
 def nearest(found: object, allowed: Iterable[object]) -> str:
-    """`; did you mean layer4?`, or nothing when no allowed name is near.
+    """`; did you mean layer4?`, or nothing when no allowed name is near; capitals and small letters are alike.
 
-    >>> nearest("layerr4", ["layer3", "layer4"])
-    '; did you mean layer4?'
+    >>> nearest("layerr4", ["layer3", "layer4"]), nearest("AUROC", ["auroc"])
+    ('; did you mean layer4?', '; did you mean auroc?')
     >>> nearest("x", ["layer3", "layer4"])
     ''
     """
-    close = difflib.get_close_matches(str(found), [str(name) for name in allowed], 1, 0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = closest(found, allowed)
+    return "" if close is None else f"; did you mean {close}?"
+
+
+def closest(found: object, allowed: Iterable[object]) -> str | None:
+    """The allowed name that was probably meant, or None."""
+    close = _close(found, [str(name) for name in allowed], 1)
+    return close[0] if close else None
+
+
+def among(found: object, allowed: Iterable[object]) -> str:
+    """The allowed names, and which of them was probably meant; of more than 12 the nearest first, and how many more there are.
+
+    >>> among("layerr4", ["layer3", "layer4"])
+    'layer3, layer4; did you mean layer4?'
+    >>> among("c30", [f"c{number}" for number in range(40)]).partition(", ")[0], among("?", map(str, range(14)))
+    ('c30', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more')
+    """
+    names = [str(name) for name in allowed]
+    return listed(found, names) + nearest(found, names)
+
+
+def listed(found: object, allowed: Iterable[object]) -> str:
+    """The same without the question."""
+    names = [str(name) for name in allowed]
+    if len(names) <= SHOWN_NAMES:
+        return ", ".join(names)
+    near = _close(found, names, SHOWN_NAMES)
+    shown = [*near, *(name for name in names if name not in near)][:SHOWN_NAMES]
+    return f"{', '.join(shown)} and {len(names) - len(shown)} more"
+
+
+def _close(found: object, names: Sequence[str], most: int) -> list[str]:
+    """Those of the names that look like what was found, the nearest first."""
+    spelt = {name.casefold(): name for name in reversed(names)}
+    spelt |= {name: name for name in names if name == str(found)}
+    return [spelt[close] for close in difflib.get_close_matches(str(found).casefold(), spelt, most, 0.6)]

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from .errors import Unreadable
 from .plan import Plan, PlannedModel
+from .planned_claims import warnings
+from .wording import how_many, named
 
 
 class Cost(NamedTuple):
@@ -77,16 +79,16 @@ def describe(plan: Plan) -> str:
     """`auditor plan`, as lines for a person."""
     cost = estimate(plan)
     networks = sum(model.looked_into for model in plan.models)
-    strategies = ", ".join(dict.fromkeys(model.loader.strategy for model in plan.models))
+    strategies = list(dict.fromkeys(model.loader.strategy for model in plan.models))
     boxed = sum(bool(sample.boxes) for sample in plan.samples)
     rows = {
-        "data": f"{plan.dataset.name}: {len(plan.samples):,} of {plan.available:,} images, {boxed:,} with boxes, {len(plan.classes)} classes",
+        "data": f"{plan.dataset.name}: {len(plan.samples):,} of {how_many(plan.available, 'image')}, {boxed:,} with boxes, {how_many(len(plan.classes), 'class')}",
         **_training(plan),
-        "models": f"{len(plan.models)} ({networks} networks), strategies {strategies}",
-        "units": f"{len(plan.units)} of work in {plan.chunks} chunks of {plan.chunk} images",
-        "reads": f"{cost.reads:,} images",
-        "forwards": f"{cost.forwards:,} images through a network, {cost.batches:,} batches of {plan.config.batch} on {plan.device}",
-        "controls": f"{cost.controls:,} images more, for the sanity checks of the explanation methods and untrained networks"
+        "models": f"{len(plan.models)} ({how_many(networks, 'network')}), {named('strategy', strategies)}",
+        "units": f"{len(plan.units)} of work in {how_many(plan.chunks, 'chunk')} of {how_many(plan.chunk, 'image')}",
+        "reads": how_many(cost.reads, "image"),
+        "forwards": f"{how_many(cost.forwards, 'image')} through a network, {how_many(cost.batches, 'batch')} of {plan.config.batch} on {plan.device}",
+        "controls": f"{how_many(cost.controls, 'image')} more, for the sanity checks of the explanation methods and untrained networks"
         if cost.controls
         else "none",
         "disk": f"{cost.pixel_bytes / 1e6:,.0f} MB of decoded grey pixels, kept for the next run, and features of the boxed images while a model is measured",
@@ -94,6 +96,12 @@ def describe(plan: Plan) -> str:
     }
     lines = [plan.config.title, *(f"  {name:<10}{text}" for name, text in rows.items())]
     lines += [f"  left out  {model}: {reason}" for model, _, reason in plan.unmet]
+    lines += [
+        f"  not used  {model.id}: {named('output', model.unused)}, no class of the data set"
+        for model in plan.models
+        if model.unused
+    ]
+    lines += [f"  warning   {line}" for line in warnings(plan)]
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .metric import Metric
 from .statistics.rows import IMAGE, MACRO, Comparison, Summary
-from .wording import p_said, rounded, spoken
+from .wording import how_many, p_said, rounded, spoken
 
 MAX_QUARANTINE = 0.005
 Networks = Mapping[tuple[str, str], int]
@@ -126,10 +126,13 @@ def _astray(name: str, attribution: str | None, found: Sequence[tuple[float, flo
     low, high = min(f[0] for f in found), max(f[0] for f in found)
     least, most = min(f[1] for f in found), max(f[1] for f in found)
     which = "All" if len(found) == networks else f"{len(found)} of"
+    subject, whose, they = (
+        ("The network tells", "its", "It") if networks == 1 else (f"{which} {networks} networks tell", "their", "They")
+    )
     return (
-        f"{which} {networks} networks tell {name} apart (AUROC {rounded(low)} to {rounded(high)}), but the peak of their map"
+        f"{subject} {name} apart (AUROC {rounded(low)} to {rounded(high)}), but the peak of {whose} map"
         f"{f' ({spoken(attribution)})' if attribution else ''} lies in the reference box in only {rounded(100 * least)} % to {rounded(100 * most)} % of"
-        f" {max(f[2] for f in found):,} boxed cases. They may go by something other than the finding."
+        f" {max(f[2] for f in found):,} boxed cases. {they} may go by something other than the finding."
     )
 
 
@@ -172,7 +175,7 @@ def _quarantine(accounting: Mapping[str, Any], limit: float) -> list[Finding]:
     reasons = Counter(str(item["reason"]) for item in lost)
     share = len(lost) / max(listed, 1)
     why = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-    text = f"{len(lost):,} of {listed:,} images ({rounded(100 * share)} %) could not be used: {why}."
+    text = f"{len(lost):,} of {how_many(listed, 'image')} ({rounded(100 * share)} %) could not be used: {why}."
     if share > limit:
         return [Finding("alarm", f"{text} This is more than the limit of {rounded(100 * limit)} %.")]
     return [Finding("note", text)]
@@ -205,7 +208,7 @@ def _numbers(row: Comparison, metrics: Mapping[str, Metric]) -> str:
     effect = (
         f"{row.strategy} is {_direction(row.difference or 0)} than {row.reference}" if row.difference else "the difference is 0"
     )
-    counts = f"{row.n_cases:,} cases of {row.n_patients:,} patients"
+    counts = f"{how_many(row.n_cases, 'case')} of {how_many(row.n_patients, 'patient')}"
     better = metrics[row.metric].better if row.metric in metrics else "neither"
     wish = f"; {better} is better" if better != "neither" and (row.verdict or "").startswith("different") else ""
     if row.low is None or row.high is None:
@@ -239,7 +242,9 @@ def _sides(comparison: Comparison, networks: Networks) -> str:
     several = len({family for family, _ in networks}) > 1 and " / " not in comparison.family
     kind = f" of architecture {comparison.family}" if several else ""
     if comparison.about == "strategies":
-        return f"The strategies {comparison.strategy} ({mine} networks) and {comparison.reference} ({reference}){kind}"
+        return (
+            f"The strategies {comparison.strategy} ({how_many(mine, 'network')}) and {comparison.reference} ({reference}){kind}"
+        )
     if mine == reference == 1:
         return f"The two networks{kind}"
     return f"The {mine} network{'s' * (mine > 1)} of {comparison.strategy} and the {reference} of {comparison.reference}{kind}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from .attribution import label
-from .errors import nearest
+from .errors import among, listed
 from .metric import Metric
 from .problems import Problems, show
 
@@ -148,8 +148,8 @@ def _mistakes(gate: Gate, margins: Mapping[str, float], about: Measured) -> Iter
             if metric.repeats
             else ", of which neither direction is better"
         )
-        hint = nearest(gate.metric, directed) if metric is None else ""
-        allowed = f"a metric of which one direction is better: {', '.join(directed)}{hint}"
+        names = among(gate.metric, directed) if metric is None else listed(gate.metric, directed)
+        allowed = f"a metric of which one direction is better: {names}"
         yield Mistake("metric", f"found {show(gate.metric)}{why}; allowed: {allowed}")
     else:
         yield from _of_claim(gate, metric)
@@ -159,8 +159,7 @@ def _mistakes(gate: Gate, margins: Mapping[str, float], about: Measured) -> Iter
     yield from _of_strategy(gate, about)
     classes = [*PSEUDO_CLASSES, *(about.classes or ())]
     if gate.class_name is not None and about.classes is not None and gate.class_name not in classes:
-        allowed = f"{', '.join(classes)}{nearest(gate.class_name, classes)}"
-        yield Mistake("class", f"found {show(gate.class_name)}; allowed: {allowed}")
+        yield Mistake("class", f"found {show(gate.class_name)}; allowed: {among(gate.class_name, classes)}")
 
 
 def _of_claim(gate: Gate, metric: Metric) -> Iterator[Mistake]:
@@ -209,8 +208,8 @@ def _of_strategy(gate: Gate, about: Measured) -> Iterator[Mistake]:
         yield Mistake("", f"found no strategy beside the reference {about.reference}{way}")
     elif gate.strategy is not None and gate.strategy not in allowed:
         what = ", the reference itself" if gate.strategy == about.reference else ""
-        hint = "" if what else nearest(gate.strategy, allowed)
-        yield Mistake("strategy", f"found {show(gate.strategy)}{what}; allowed: {', '.join(allowed) or 'none here'}{hint}")
+        names = ", ".join(allowed) if what else among(gate.strategy, allowed)
+        yield Mistake("strategy", f"found {show(gate.strategy)}{what}; allowed: {names or 'none here'}")
 
 
 def _of_attribution(gate: Gate, about: Measured) -> Iterator[Mistake]:
@@ -220,5 +219,4 @@ def _of_attribution(gate: Gate, about: Measured) -> Iterator[Mistake]:
     if names is None:
         yield Mistake("attribution", f"found with {gate.metric}, which is not measured on maps; allowed: nothing", key=True)
     elif gate.attribution not in names:
-        allowed = f"{', '.join(names)}{nearest(gate.attribution, names)}"
-        yield Mistake("attribution", f"found {show(gate.attribution)}; allowed: {allowed}")
+        yield Mistake("attribution", f"found {show(gate.attribution)}; allowed: {among(gate.attribution, names)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from .errors import nearest
+from .errors import among
 from .metric import Metric
 from .problems import Problems, show
 
@@ -104,10 +104,17 @@ def check_metrics(config: AuditConfig, metrics: Mapping[str, Metric], problems: 
         for key in ("metrics", "primary"):
             for at, name in enumerate(getattr(grouping, key)):
                 if name not in possible:
-                    allowed = f"a metric that can be told by group: {', '.join(possible)}{nearest(name, possible)}"
+                    allowed = f"a metric that can be told by group: {among(name, possible)}"
                     problems.add(f"{config.place(f'subgroups[{number}].{key}[{at}]')}: found {show(name)}; allowed: {allowed}")
         if not asked(grouping, config.claims.primary, metrics):
             problems.add(f"{place}: found no metric to tell by {show(grouping.by)}; allowed: metrics: [{', '.join(possible)}]")
+
+
+def check_names(config: AuditConfig, known: Collection[str] | None, problems: Problems) -> None:
+    """Every attribute is one that the data set can tell of, where it says which these are."""
+    for number, grouping in enumerate(config.subgroups if known is not None else ()):
+        if found := _unknown(grouping, sorted(known or ())):
+            problems.add(f"{config.place(f'subgroups[{number}]')}: {found}")
 
 
 def check(config: AuditConfig, metrics: Mapping[str, Metric], samples: Sequence[Sample], problems: Problems) -> None:
@@ -119,16 +126,20 @@ def check(config: AuditConfig, metrics: Mapping[str, Metric], samples: Sequence[
             problems.add(f"{config.place(f'subgroups[{number}]')}: {found}")
 
 
+def _unknown(grouping: Grouping, known: Sequence[str]) -> str | None:
+    """What to say of an attribute that the data set does not have; None where it has it."""
+    if grouping.by in known:
+        return None
+    if known:
+        return f"found {show(grouping.by)}; allowed: an attribute that the data set has: {among(grouping.by, known)}"
+    why = "this data set says nothing of its images beside labels and boxes (a table's columns are named by groups: of the data set)"
+    return f"found {show(grouping.by)}; allowed: none; {why}"
+
+
 def _mistake(grouping: Grouping, known: Sequence[str], samples: Sequence[Sample]) -> str | None:
     """What is wrong with an attribute, or None."""
-    if grouping.by not in known:
-        has = f"an attribute that the data set has: {', '.join(known)}{nearest(grouping.by, known)}" if known else "none"
-        why = (
-            ""
-            if known
-            else "; this data set says nothing of its images beside labels and boxes (a table's columns are named by groups: of the data set)"
-        )
-        return f"found {show(grouping.by)}; allowed: {has}{why}"
+    if unknown := _unknown(grouping, known):
+        return unknown
     found = groups(grouping, samples)
     there = set(found.code.tolist()) - {-1}
     if grouping.bands and not there:

@@ -12,7 +12,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import PluginError, nearest
+from .errors import PluginError, among, nearest
 
 GROUP = "auditor"
 
@@ -59,9 +59,8 @@ def import_distribution(name: str) -> Source:
     found = [entry for entry in offers if wanted in (_normal(entry.name), _normal(_distribution(entry)))]
     if not found:
         known = sorted({_distribution(entry) for entry in offers})
-        there = f"installed: {', '.join(known)}" if known else "none is installed"
-        message = f"no installed distribution called {name!r} offers plugins (a loose file ends in .py); {there}"
-        raise PluginError(message + nearest(name, known))
+        there = f"installed: {among(name, known)}" if known else "none is installed"
+        raise PluginError(f"no installed distribution called {name!r} offers plugins (a loose file ends in .py); {there}")
     if len(found) > 1:
         owners = ", ".join(f"{_distribution(entry)} ({entry.name})" for entry in found)
         raise PluginError(f"{name!r} is offered more than once: {owners}; name one of them by its entry point")

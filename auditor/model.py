@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -29,6 +29,18 @@ class Preprocessing:
     resize: int | None = None
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+
+    def mistakes(self) -> Iterator[str]:
+        """What cannot be meant, each begun by its option."""
+        for name, given in (("mean", self.mean), ("std", self.std)):
+            if len(given) not in (1, self.channels):
+                yield f"preprocessing.{name}: found {len(given)} values; allowed: 1, or one for each of {self.channels} channels"
+        if min(self.std, default=1.0) <= 0:
+            yield f"preprocessing.std: found {min(self.std):g}; allowed: more than 0"
+        if self.size < 1:
+            yield f"preprocessing.size: found {self.size}; allowed: at least 1"
+        if self.fit == "crop" and self.resize is not None and self.resize < self.size:
+            yield f"preprocessing.resize: found {self.resize}; allowed: at least the size, {self.size}"
 
     @property
     def recipe(self) -> str:
@@ -84,6 +96,10 @@ class ModelLoader:
     def default_layers(self) -> Layers:
         """The layers to look at when audit.yaml names none."""
         return Layers()
+
+    def mistakes(self) -> Iterable[str]:
+        """Everything wrong with the options that a file's header or an official list shows, each begun by its option: "checkpoint: ..."."""
+        return ()
 
     def digest(self) -> str:
         """A digest of the weights (of the file they come from); it keys everything measured with them."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import AuditError, nearest
+from .errors import AuditError, among
 from .evidence import Evidence, Finding, Gap, GateOutcome
 from .overview import ALONE, SHOWN, cells, counted, levels, main_findings, overall, size, unmet
 from .statistics.rows import Comparison, Summary
@@ -78,7 +78,7 @@ class LoadedAudit:
         for what, name, every, chosen in zip(words, asked, self._known(), self._kept, strict=True):
             known = every if chosen is None else [chosen]
             if name is not None and name not in known:
-                raise AuditError(f"no {what} is called {name!r}; allowed: {', '.join(known)}{nearest(name, known)}")
+                raise AuditError(f"no {what} is called {name!r}; allowed: {among(name, known)}")
 
         def those(rows: Iterable[Any]) -> tuple[Any, ...]:
             wanted = {"metric": metric, "class_name": class_name, "strategy": strategy}

@@ -13,8 +13,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic.errors import PydanticUserError
 from typing_extensions import TypedDict
 
-from .errors import PluginError, nearest
-from .problems import from_pydantic
+from .errors import AuditError, PluginError, among
+from .problems import from_pydantic, plain_path
 
 
 class Options:
@@ -59,8 +59,9 @@ class Options:
             raise Refused(self._explain(error, data)) from None
         try:
             return self.cls(**{name: _rooted(value, base) for name, value in values.items()})
-        except (ValueError, TypeError) as error:
-            raise Refused({"": str(error)}) from error
+        except (ValueError, TypeError, AuditError) as error:
+            option, _, rest = str(error).partition(": ")
+            raise Refused({option: rest} if rest and option in self.fields else {"": str(error)}) from error
 
     def schema(self, name: str, prefix: str = "") -> dict[str, Any]:
         """JSON schema of `{use: name, option: value ...}`; definitions of nested options are under `$defs`, prefixed."""
@@ -88,7 +89,7 @@ class Options:
             elif message == f"unknown {self._word}":
                 holder, _, name = path.rpartition(".")
                 known = [f.name for f in dataclasses.fields(inner)] if (inner := self._nested(holder)) else []
-                messages[path] = f"unknown {self._word}; allowed: {', '.join(known)}{nearest(name, known)}"
+                messages[path] = f"unknown {self._word}; allowed: {among(name, known)}"
         return messages
 
     def _nested(self, path: str) -> Any:
@@ -146,7 +147,7 @@ _WORDS = {
 def _rooted(value: Any, base: Path) -> Any:
     """The value with every relative path in it made to start from the base."""
     if isinstance(value, Path):
-        return base / value
+        return plain_path(base / value)
     if isinstance(value, tuple | list | set | frozenset):
         return type(value)(_rooted(item, base) for item in value)
     if isinstance(value, dict):

@@ -11,6 +11,7 @@ from .findings import Finding
 from .plan import Plan
 from .statistics.rows import Cohort
 from .trained import Trained, met
+from .wording import how_many
 
 
 def told(plan: Plan) -> list[dict[str, Any] | None]:
@@ -76,7 +77,7 @@ def met_before(models: Sequence[Mapping[str, Any]], cohort: Cohort) -> list[Find
         findings.append(
             Finding(
                 "note",
-                f"Whether the audited patients were trained on is not known for {len(known) - len(seen)} of the {len(known)} networks.",
+                f"Whether the audited patients were trained on is not known for {len(known) - len(seen)} of the {how_many(len(known), 'network')}.",
             )
         )
     return findings

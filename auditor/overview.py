@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from .evidence import Evidence, Finding, GateOutcome
 from .statistics.rows import IMAGE, MACRO, Comparison
-from .wording import clean_label, figure, signed, title
+from .wording import clean_label, figure, how_many, signed, title
 
 SHOWN = 8
 """Contrasts, and gates, that are told; the report has all of them."""
@@ -90,8 +90,8 @@ def counted(outcomes: Iterable[str]) -> str:
 def size(evidence: Evidence) -> str:
     """Networks, images and patients, and that none was dropped in silence."""
     account, patients = evidence.accounting, evidence.dataset.get("patients")
-    of = f" of {figure(patients)} patients" if isinstance(patients, int) else ""
+    of = f" of {how_many(patients, 'patient')}" if isinstance(patients, int) else ""
     return (
-        f"{figure(len(evidence.models))} network{'' if len(evidence.models) == 1 else 's'}, {figure(account['used'])} images{of}; "
+        f"{how_many(len(evidence.models), 'network')}, {how_many(account['used'], 'image')}{of}; "
         f"listed {figure(account['listed'])} = used {figure(account['used'])} + quarantined {figure(len(account['quarantined']))}"
     )

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from .drawing import COLOURS, INK, MUTED, REFERENCE, RULE, WIDTH, clean_label, coordinate, element, figure, line, markup, text
+from .wording import how_many
 
 LEFT, GAP, TOP, TALL, BOTTOM = 132.0, 14.0, 22.0, 40.0, 34.0
 
@@ -45,7 +46,9 @@ def panels_chart(
     ElementTree.SubElement(chart, "title").text = clean_label(title, 160)
     ElementTree.SubElement(
         chart, "desc"
-    ).text = f"{len(rows)} classes by {len(columns)} networks; filled: audited, outline: training images."
+    ).text = (
+        f"{how_many(len(rows), 'class')} by {how_many(len(columns), 'network')}; filled: audited, outline: training images."
+    )
     wide = (WIDTH - LEFT - GAP * len(columns)) / max(len(columns), 1)
     for number, (name, place) in enumerate(columns):
         left = LEFT + number * (wide + GAP)

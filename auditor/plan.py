@@ -18,10 +18,12 @@ from .boxes import usable
 from .config import AuditConfig, Problems
 from .dataset import Box, Dataset, Sample
 from .elsewhere import Elsewhere
-from .errors import AuditError, PluginError, nearest
+from .errors import AuditError, PluginError, among, nearest
 from .identity import digest, identity, options
 from .metric import Metric
 from .model import PER_PIXEL, Layers, ModelLoader, ScoreTable
+from .outputs import nameless, unmatched
+from .placing import placed
 from .registry import Registry
 
 if TYPE_CHECKING:
@@ -252,9 +254,7 @@ def _facts(sample: Sample) -> tuple[Any, ...]:
 def _check_analysis(analysis: Analysis, place: str, problems: Problems) -> None:
     observes = getattr(analysis, "observes", analysis.needs)
     for need in sorted((analysis.needs | observes) - NEEDS):
-        problems.add(
-            f"{place}: analysis {analysis.name} needs {need!r}; there is {', '.join(sorted(NEEDS))}{nearest(need, NEEDS)}"
-        )
+        problems.add(f"{place}: analysis {analysis.name} needs {need!r}; there is {among(need, sorted(NEEDS))}")
     if "overall" in analysis.needs | observes and (analysis.needs | observes) & {"logits", "attribution"}:
         problems.add(f"{place}: analysis {analysis.name} needs overall, and an image as a whole has no logit and no map")
     if analysis.tallies() and (analysis.needs | observes) & {
@@ -309,7 +309,7 @@ def _plan_models(
             code = registry.code_digest("models", loader.name)
             model = plan_model(loader, place, code, classes, {p.id for p in planned})
         except AuditError as error:
-            problems.add(f"{place}: {error}")
+            problems.add(placed(str(error), loader, f"models[{number}]", config.place))
         except Exception as error:  # a model plugin is a stranger's code
             problems.add(f"{place}: the model {loader.name} cannot be planned: {type(error).__name__}: {error}")
         else:
@@ -321,15 +321,9 @@ def plan_model(loader: ModelLoader, place: str, code: str, classes: tuple[str, .
     """A network with its outputs in the order of the classes, under a name that is not taken; raises PluginError if they do not fit."""
     declared = loader.declared_classes()
     if not declared:
-        raise PluginError(
-            f"the outputs have no names; add classes: [{', '.join(classes)}] in the order of the network's outputs"
-        )
-    doubled = sorted({name for name in declared if declared.count(name) > 1})
-    if doubled:
-        raise PluginError(f"classes names {', '.join(doubled)} more than once")
-    for name in classes:
-        if name not in declared:
-            raise PluginError(f"no output is called {name!r}; the outputs are {', '.join(declared)}{nearest(name, declared)}")
+        raise PluginError(nameless(classes))
+    for wrong in unmatched(classes, declared):
+        raise PluginError(f"{wrong.option}: {wrong.message}")
     if loader.output == "pixels":
         _check_per_pixel(loader)
     default = loader.default_layers() if loader.output == "image" else Layers()

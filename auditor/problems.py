@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, nearest
+from .errors import ConfigError, among, listed, nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -29,6 +31,10 @@ class Problems:
     def add(self, line: str) -> None:
         """Remember one mistake: `config.place(path)`, a colon, and what was found."""
         self._lines[line] = None
+
+    def tells(self, what: str) -> bool:
+        """Whether one of the mistakes says this already."""
+        return any(what in line for line in self._lines)
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -75,6 +81,12 @@ class Places:
         return f"{self.file}:{line}:{column}: {path}" if path else f"{self.file}:{line}:{column}"
 
 
+def plain_path(path: Path) -> Path:
+    """The path without `a/../` in it, where that leads to the same place; behind a link it may not."""
+    plain = Path(os.path.normpath(path))
+    return plain if os.path.realpath(plain) == os.path.realpath(path) else path
+
+
 def join(path: str, step: str | int) -> str:
     """The path one step further: a key or a number in a list."""
     if isinstance(step, int):
@@ -110,7 +122,7 @@ def from_pydantic(errors: Iterable[ErrorDetails], data: Any, allowed: Sequence[s
         name = str(error["loc"][-1]) if error["loc"] else ""
         if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             known = allowed if top else ()
-            finished[at] = f"unknown {word}" + (f"; allowed: {', '.join(known)}{nearest(name, known)}" if top else "")
+            finished[at] = f"unknown {word}" + (f"; allowed: {among(name, known)}" if top else "")
         elif error["type"].startswith("missing"):
             owner = word.removeprefix("option of ")
             finished[at] = "is missing" if owner == word else f"is missing; {owner} cannot do without"
@@ -160,7 +172,7 @@ def _found(value: Any, allowed: list[str]) -> str:
     hint = nearest(value, _names(allowed)) if isinstance(value, str) else ""
     if "text" in allowed and isinstance(value, bool | int | float):
         hint = f" (write it in quotes: '{show(value)}')"
-    return f"found {show(value)}; allowed: {' or '.join(allowed)}{hint}"
+    return f"found {show(value)}; allowed: {' or '.join(listed(value, _names([words])) for words in allowed)}{hint}"
 
 
 def _names(allowed: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ from . import card
 from .catalogue import show_default
 from .claims import Claims
 from .config import AuditConfig, Report, TrainingImages, Use
-from .errors import ConfigError, nearest
+from .errors import ConfigError, among
 from .gates import Gate
 from .groups import Grouping
 from .metric import Metric
@@ -59,7 +59,7 @@ def _made(name: str) -> str:
         makers[kind] = lambda kind=kind: components(Registry(), kind)  # type: ignore[misc]
     makers |= {"metrics": lambda: cards(Registry()), "recipes": recipes, "card": card_fields}
     if name not in makers:
-        raise ConfigError(f"no table is called {name!r}; allowed: {', '.join(makers)}{nearest(name, makers)}")
+        raise ConfigError(f"no table is called {name!r}; allowed: {among(name, makers)}")
     return makers[name]()
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pluggy
 
 from . import hookspecs
-from .errors import PluginError, nearest
+from .errors import PluginError, among
 from .loading import Source, code_files, import_distribution, import_file, where
 from .options import Options, Refused
 from .problems import Problems, join, show
@@ -84,8 +84,7 @@ class Registry:
         """The class of this name; raises PluginError with the nearest name."""
         found = self._found[kind]
         if name not in found:
-            allowed = ", ".join(sorted(found)) or "none"
-            raise PluginError(f"no {singular(kind)} is called {show(name)}; allowed: {allowed}{nearest(name, found)}")
+            raise PluginError(f"no {singular(kind)} is called {show(name)}; allowed: {among(name, sorted(found)) or 'none'}")
         return found[name]
 
     def options(self, kind: str, name: str) -> Options:
@@ -131,8 +130,7 @@ class Registry:
         known = {name for name in vars(hookspecs) if getattr(getattr(hookspecs, name), "auditor_spec", None) is not None}
         for name in vars(source.module) if hasattr(source.module, "__dict__") else ():
             if self._manager.parse_hookimpl_opts(source.module, name) is not None and name not in known:
-                allowed = ", ".join(sorted(known))
-                raise PluginError(f"{source.file}: {name} is not a hook of auditor; allowed: {allowed}{nearest(name, known)}")
+                raise PluginError(f"{source.file}: {name} is not a hook of auditor; allowed: {among(name, sorted(known))}")
         try:
             self._manager.register(source.module, name=str(source.file))
         except ValueError as error:

@@ -24,7 +24,7 @@ from .errors import ConfigError, MissingLibrary, OutputError, PluginError, neare
 from .evidence import Evidence, read
 from .ledger import publish
 from .observers import ask
-from .wording import absence, clean_label, figure, signed, visible
+from .wording import absence, clean_label, figure, how_many, signed, visible
 
 if TYPE_CHECKING:
     import jinja2
@@ -165,7 +165,7 @@ def new_environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    environment.filters.update(absence=absence, clean_label=clean_label, figure=figure, signed=signed)
+    environment.filters.update(absence=absence, clean_label=clean_label, figure=figure, how_many=how_many, signed=signed)
     return environment
 
 

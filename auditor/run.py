@@ -26,6 +26,7 @@ from .pixels import PixelStore
 from .plan import Plan
 from .registry import Registry
 from .share import record
+from .wording import how_many
 
 log = logging.getLogger("auditor")
 
@@ -195,7 +196,7 @@ def _check_scores(audit: Plan, table: ScoreTable) -> None:
     scores = table.scores([sample.id for sample in audit.samples])
     if np.isnan(scores).all():
         raise ModelRefused(
-            f"none of the {len(audit.samples)} images has a score; ids look like {audit.samples[0].id!r} in the data set"
+            f"none of the {how_many(len(audit.samples), 'image')} has a score; ids look like {audit.samples[0].id!r} in the data set"
         )
 
 

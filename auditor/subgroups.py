@@ -26,7 +26,7 @@ from .statistics.multiplicity import holm
 from .statistics.rows import MACRO, Cohort
 from .statistics.subgroups import ByClass, Made, SubgroupRow
 from .statistics.verdict import smallest_margin, verdict
-from .wording import p_said, signed, spoken
+from .wording import how_many, p_said, signed, spoken
 
 OTHERS = "all others"
 Row = tuple[SubgroupRow, Effect | None]
@@ -215,8 +215,8 @@ def _sentence(row: SubgroupRow, afterwards: bool) -> str:
     what = f"{spoken(row.metric)}{f' with {spoken(row.attribution)}' if row.attribution else ''}, mean over the classes"
     sides = f"{row.by} {row.group} and {row.against}"
     numbers = (
-        f"{signed(row.value)} (95 % interval {signed(row.low)} to {signed(row.high)}; {row.n_cases:,} cases of {row.n_patients:,} "
-        f"patients; {'declared after the data had been measured' if afterwards else 'declared beforehand'}, {p_said(row.p_adjusted or 0.0)} adjusted by Holm)"
+        f"{signed(row.value)} (95 % interval {signed(row.low)} to {signed(row.high)}; {how_many(row.n_cases, 'case')} of {how_many(row.n_patients, 'patient')}"
+        f"; {'declared after the data had been measured' if afterwards else 'declared beforehand'}, {p_said(row.p_adjusted or 0.0)} adjusted by Holm)"
     )
     if row.reference is not None:
         head = {

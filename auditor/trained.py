@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import ConfigError, nearest
-from .problems import Places, Problems, show
+from .problems import Places, Problems, plain_path, show
 
 CARD = "model.json"
 BEST = "model.safetensors"
@@ -95,7 +95,7 @@ def expand(data: dict[str, Any], places: Places, problems: Problems) -> list[Tra
         )
         problems.stop()
     try:
-        at = Path(places.file).absolute().parent / str(written)
+        at = plain_path(Path(places.file).absolute().parent / str(written))
         found = [network for folder in _matching(at) for network in read_folder(folder)]
     except ConfigError as error:
         problems.add(f"{places.place('models.from')}: {error}")

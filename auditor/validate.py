@@ -1,4 +1,8 @@
-"""All that can be known to be wrong with an audit without importing torch or reading an image, reported together."""
+"""All that can be known to be wrong with an audit without reading an image or a weight, reported together.
+
+Tables and the headers of checkpoints are read. PyTorch is imported only where a component needs it to say what is wrong with
+itself, as a network does whose weights are held against the architecture.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from pydantic import ValidationError
 from . import claims, finished, gates, groups
 from .config import ANALYSES, ATTRIBUTIONS, AuditConfig, Draft, Use, draft
 from .errors import AuditError, nearest
+from .outputs import nameless, unmatched
+from .placing import ask, placed
 from .problems import Problems
 from .registry import Placed, Registry
 
@@ -51,19 +57,28 @@ def validate(path: Path | str) -> Validated:
         where: registry.build(kind, use, where, written, problems) for kind, where, use in _uses(found.data) if use is not None
     }
     if found.config is not None and found.config.training_images is not None and components["dataset"] is not None:
-        training = found.config.training_images.instead_of(found.config.dataset)
-        registry.build("datasets", training, "training_images", written, problems)
-    for where, component in components.items():
-        if component is not None and where.startswith(("models", "dataset")):
-            check_files(component, where, written, problems)
+        use = found.config.training_images.instead_of(found.config.dataset)
+        components["training_images"] = registry.build("datasets", use, "training_images", written, problems)
+    asked = {
+        where: check_component(component, where, written, problems)
+        for where, component in components.items()
+        if component is not None and where.startswith(("models", "dataset"))
+    }
+    dataset, training = components.get("dataset"), components.get("training_images")
+    if training is not None and not asked["dataset"]:  # or what both say would be told twice
+        check_component(training, "training_images", written, problems)
     if found.config is not None:
         check_earlier(found.config, problems)
-    classes = _checked_classes(components, written, problems)
+    classes = None if dataset is None else _classes(dataset, asked["dataset"], written, problems)
+    if classes is not None:
+        _check_outputs(components, asked, classes, written, problems)
     analyses = [component for where, component in components.items() if where.startswith("analyses")]
     if found.config is not None and None not in analyses:
         metrics = {m.name: m for analysis in analyses for m in analysis.metrics}
         claims.check(found.config, metrics, problems)
         groups.check_metrics(found.config, metrics, problems)
+        if dataset is not None and not asked["dataset"]:
+            groups.check_names(found.config, dataset.attributes(), problems)
         maps = [
             component for where, component in components.items() if where.startswith("attributions") and component is not None
         ]
@@ -120,27 +135,41 @@ def check_earlier(config: AuditConfig, problems: Problems) -> None:
             problems.add(f"{config.place('report.earlier')}: {error}")
 
 
-def _checked_classes(components: dict[str, Any], written: _Written, problems: Problems) -> tuple[str, ...] | None:
-    """The data set's classes, which the outputs that audit.yaml names are by name; None where they cannot be known yet."""
-    dataset = components.get("dataset")
-    if dataset is None or len(problems):
-        return None
+def check_component(component: Any, where: str, written: Placed, problems: Problems) -> bool:
+    """Add what is wrong with the files of a data set or a model, and what it finds wrong itself; whether there was anything."""
+    before = len(problems)
+    check_files(component, where, written, problems)
+    ask(component, where, written.place, problems)
+    return len(problems) > before
+
+
+def _classes(dataset: Any, wrong: bool, written: _Written, problems: Problems) -> tuple[str, ...] | None:
+    """The data set's classes; None where they cannot be known, which is told unless something is known to be wrong already."""
     try:
-        classes = tuple(dataset.classes())
+        return tuple(dataset.classes())
     except AuditError as error:
-        problems.add(f"{written.place('dataset')}: {error}")
-        return None
+        message = placed(str(error), dataset, "dataset", written.place)
     except Exception as error:  # it may be a stranger's plugin
-        problems.add(f"{written.place('dataset')}: the plugin {dataset.name} failed: {type(error).__name__}: {error}")
-        return None
+        message = f"{written.place('dataset')}: the plugin {dataset.name} failed: {type(error).__name__}: {error}"
+    if not wrong:
+        problems.add(message)
+    return None
+
+
+def _check_outputs(
+    components: dict[str, Any], asked: dict[str, bool], classes: tuple[str, ...], written: _Written, problems: Problems
+) -> None:
+    """Every class of the data set is an output of every model, by name."""
     for where, model in components.items():
-        if not where.startswith("models") or not (named := getattr(model, "classes", ())):
+        if not where.startswith("models") or model is None:
             continue
-        place = written.place(f"{where}.classes")
-        for name in sorted({name for name in named if named.count(name) > 1}):
-            problems.add(f"{place}: found {name!r} more than once; allowed: each output once")
-        outputs = ", ".join(named)
-        for name in classes:
-            if name not in named:
-                problems.add(f"{place}: found no output called {name!r}; the outputs are {outputs}{nearest(name, named)}")
-    return classes
+        try:
+            named = model.declared_classes()
+        except Exception as error:  # it may be a stranger's plugin
+            if not asked[where]:
+                problems.add(placed(str(error), model, where, written.place))
+            continue
+        for wrong in unmatched(classes, named) if named else ():
+            problems.add(placed(f"{wrong.option}: {wrong.message}", model, where, written.place))
+        if not named and not asked[where]:
+            problems.add(placed(nameless(classes), model, where, written.place))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
 
 SPELT = {
     "auroc": "AUROC",
@@ -74,6 +75,32 @@ def absence(reason: object, limit: int = 200) -> str:
     """
     words = clean_label(reason or "no reason given", limit)
     return words if words.startswith("not estimable") or words.endswith(": not shared") else f"not estimable ({words})"
+
+
+def how_many(number: int, noun: str) -> str:
+    """A count with its noun, in the singular or the plural.
+
+    >>> how_many(1, "strategy"), how_many(0, "class"), how_many(2, "strategy"), how_many(1200, "box"), how_many(3, "day")
+    ('1 strategy', '0 classes', '2 strategies', '1,200 boxes', '3 days')
+    """
+    return f"{number:,} {_noun(number, noun)}"
+
+
+def named(noun: str, names: Sequence[str]) -> str:
+    """Names after what they are names of.
+
+    >>> named("strategy", ["bce"]), named("strategy", ["bce", "focal"])
+    ('strategy bce', 'strategies bce, focal')
+    """
+    return f"{_noun(len(names), noun)} {', '.join(names)}"
+
+
+def _noun(number: int, noun: str) -> str:
+    if number == 1:
+        return noun
+    if noun.endswith("y") and noun[-2] not in "aeou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 
 
 def figure(value: float) -> str:

@@ -197,7 +197,7 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}:1:1: found more than {MAX_BYTES:,} bytes; allowed: at most 1 MiB")
+        raise ConfigError(f"{path}:1:1: found more than {MAX_BYTES:,} bytes; allowed: a YAML file of at most 1 MiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -217,4 +217,5 @@ def _syntax(text: str, line: int, error: yaml.MarkedYAMLError) -> str:
     if "\t" in row[: len(row) - len(row.lstrip())]:
         return "found a tab before the text; allowed: spaces"
     parts = [part for part in (error.context, error.problem) if part]
-    return f"not readable as YAML: {', '.join(parts)}"
+    quotes = "; write a text with a colon in quotes" if "mapping values are not allowed" in str(error.problem) else ""
+    return f"not readable as YAML: {', '.join(parts)}{quotes}"

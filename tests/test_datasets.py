@@ -208,7 +208,7 @@ def test_the_folder_of_images_itself_may_be_a_link(root: Root, tmp_path_factory:
         ({"entries": None}, {}, "no Data_Entry_2017_v2020.csv or Data_Entry_2017.csv here"),
         ({"test": None}, {}, "split test needs the NIH's test_list.txt"),
         ({"train_val": None}, {"split": "train"}, "split train needs the NIH's train_val_list.txt"),
-        ({"entries": "Image Index,Finding Label,Patient ID\n"}, {}, "v2020.csv:1: no column 'Finding Labels'; did you mean Finding Label?"),
+        ({"entries": "Image Index,Finding Label,Patient ID\n"}, {}, "v2020.csv:1: no column 'Finding Labels'; there is Image Index, Finding Label, Patient ID; did you mean Finding Label?"),
         ({"entries": f"{HEADER_2020}\nx.png,Mass\n"}, {}, "v2020.csv:2: 2 fields; at least 7 are expected"),
         ({"entries": f"{HEADER_2020}\n{ROWS[0]}\nx.png,Infiltraton,0,1,5,M,PA,1,1,1,1"}, {}, "v2020.csv:3: unknown finding 'Infiltraton'; did you mean Infiltration?"),
         ({"entries": "\n".join([HEADER_2020, *ROWS, ROWS[1]])}, {}, "v2020.csv:5: 00000001_001.png is listed a second time"),
@@ -401,7 +401,8 @@ def test_without_patients_every_image_is_one_and_the_notes_say_so(folder: Path) 
     assert [s.patient for s in data.index()] == ["007.png", "c.png"]
     assert any("patient of its own" in note for note in data.notes())
     likely = ImageFolder(table(folder, text.replace("image,", "image,patient_id,").replace("g,", "g,9,")), folder)
-    assert "no column 'patient'; did you mean patient_id?" in mistake(likely.index)
+    assert "no column 'patient'; name the one to use, or say" in mistake(likely.index)
+    assert mistake(likely.index).endswith("; did you mean patient_id?")
     meant = ImageFolder(likely.table, folder, patient_column="", class_names=("Mass",))
     assert [s.patient for s in meant.index()] == ["007.png", "c.png"]
 

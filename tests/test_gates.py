@@ -30,8 +30,7 @@ Write = Callable[..., Path]
 
 DIRECTED = (
     "a metric of which one direction is better: auroc, average_precision, kappa_loc, kappa_auc, kappa_pointing, cbl_excess, cbl, "
-    "pixel_auc, pointing_game, iou, empty_map, disjoint_excess, disjoint_lift, disjoint_excess_per_channel, unique_excess, "
-    "unique_lift, unique_excess_per_channel, inactive_channels, dead_channels"
+    "pixel_auc, pointing_game, iou, empty_map, disjoint_excess and 7 more"
 )
 NOT_CONTRASTED = "dead_channels, of which lower is better and which is not contrasted"
 KEYS = "metric, claim, strategy, class, attribution, margin, value, tier"

@@ -11,7 +11,8 @@ import pytest
 
 from auditor.cli import main
 from auditor.errors import ConfigError
-from auditor.selection.config import describes_mining, read
+from auditor.kinds import KINDS, kind_of
+from auditor.selection.config import read
 from auditor.selection.functions import FUNCTIONS
 
 from .conftest import LENS, TINY
@@ -27,7 +28,8 @@ classes: [Mass]
 budget: 6
 plugins: [tiny.py]
 """
-KEYS = "title, from, model, pool, query, classes, budget, function, kernel, eta, seed, batch, plugins, max_quarantine"
+KEYS = "title, from, model, pool, query, classes, budget, function, kernel, eta, seed, batch and 2 more"
+SMALLEST = KINDS["mine.yaml"].smallest
 NAMES = "flqmi, logdetmi, gcmi, fl1mi, com, random, entropy, margin, least_confidence, badge, coreset"
 
 
@@ -37,13 +39,13 @@ def changed(old: str, new: str) -> str:
 
 
 GOLDEN: dict[str, tuple[str, list[str]]] = {
-    "an empty file": ("", [f"mine.yaml:1:1: found an empty file; allowed: a mapping with {KEYS}"]),
+    "an empty file": ("", [f"mine.yaml:1:1: found an empty file; allowed: what a selection needs; the least is {SMALLEST}"]),
     "keys that are missing": ("title: t\n", [
         *(f"mine.yaml:1:1: {key}: is missing" for key in ("pool", "query", "budget")),
         "mine.yaml:1:1: found neither from nor model; allowed: one of them, a network has to say what it misses",
         "mine.yaml:1:1: classes: is missing; allowed: the rare classes, or `from` an audit that found weak ones",
     ]),
-    "a misspelt key": (LEAST + "budgets: 3\n", [f"mine.yaml:8:1: budgets: unknown key; allowed: {KEYS}; did you mean budget?"]),
+    "a misspelt key": (LEAST + "budgets: 3\n", [f"mine.yaml:8:1: budgets: unknown key; allowed: budget, {KEYS.replace('budget, ', '')}; did you mean budget?"]),
     "a function nobody knows": (LEAST + "function: flqm\n", [
         f"mine.yaml:8:11: function: found 'flqm'; allowed: {NAMES}; did you mean flqmi?",
     ]),
@@ -75,6 +77,8 @@ GOLDEN: dict[str, tuple[str, list[str]]] = {
     ]),
     "a table of scores": (changed("{use: tiny_network, strategy: bce}", "{use: scores, values: probabilities, table: tiny.py, strategy: bce}"), [
         "mine.yaml:2:8: model: found a table of scores; allowed: a network, for images are compared by its features",
+        ("mine.yaml:2:52: model.table: ./tiny.py:1: found ['\"A data set and networks small enough to audit in a second, which count what is"
+        " asked of them.\"']; allowed: a header with the image column and one column per class"),
     ]),
     "options of the query": (changed("query: {use: tiny}", "query: {use: tiny, choose: missed, q_min: 0, ids: [a, a], sed: 1}"), [
         "mine.yaml:4:28: query.choose: found 'missed'; allowed: misclassified, all; did you mean misclassified?",
@@ -141,12 +145,12 @@ def test_every_function_can_be_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mining"),
-    [(LEAST, True), ("title: t\nbudget: 3\n", True), ("title: t\nmodels: []\nreference: bce\n", False), ("title: t\n", False),
-     (LEAST + "strategies: [bce]\n", False), (LEAST + "analyses: [performance]\n", False)],
+    ("text", "kind"),
+    [(LEAST, "mine.yaml"), ("title: t\nbudget: 3\n", "mine.yaml"), ("title: t\nmodels: []\nreference: bce\n", "audit.yaml"),
+     ("title: t\n", "audit.yaml"), (LEAST + "analyses: [performance]\n", "mine.yaml")],
 )  # fmt: skip
-def test_a_file_is_told_apart_by_what_only_one_kind_says(text: str, mining: bool, written: Callable[[str], Path]) -> None:
-    assert describes_mining(written(text)) is mining
+def test_a_file_is_told_apart_by_what_only_one_kind_says(text: str, kind: str, written: Callable[[str], Path]) -> None:
+    assert kind_of(written(text)) == kind
 
 
 @pytest.fixture(scope="module")

@@ -354,10 +354,9 @@ def test_validate_says_everything_at_once(tmp_path: Path) -> None:
 
 def test_validate_matches_outputs_to_classes_by_name(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(ONE)
-    (tmp_path / "w.safetensors").touch()
     text = (
         "title: t\ndataset: {use: mine, root: .}\nmodels:\n"
-        "  - {use: torchvision, strategy: bce, architecture: resnet18, checkpoint: w.safetensors, classes: CLASSES}\n"
+        "  - {use: torchvision, strategy: bce, architecture: resnet18, checkpoint: null, classes: CLASSES}\n"
         "reference: bce\nanalyses: [performance]\nplugins: [mine.py]\n"
     )
     audit = tmp_path / "audit.yaml"
@@ -366,7 +365,7 @@ def test_validate_matches_outputs_to_classes_by_name(tmp_path: Path) -> None:
     audit.write_text(text.replace("CLASSES", "[b, b]"))
     with pytest.raises(ConfigError) as caught:
         validate(audit)
-    place = f"{audit}:4:99: models[0].classes"
+    place = f"{audit}:4:90: models[0].classes"
     assert str(caught.value).split("\n") == [
         f"{place}: found 'b' more than once; allowed: each output once",
         f"{place}: found no output called 'a'; the outputs are b, b",

@@ -188,7 +188,9 @@ def test_validate_describes_a_good_simulation(write_simulation: Write, capsys: p
 def test_a_simulation_is_not_taken_for_a_selection(write_simulation: Write, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_simulation()
     assert main(["mine", str(path)]) == 2
-    assert capsys.readouterr().err == f"auditor: {path}: is a simulation; play it with auditor mine --simulate {path}\n"
+    said = capsys.readouterr().err
+    assert said.startswith(f"auditor: {path}:1:1: found dataset, validation, test, models, ")
+    assert said.endswith(f": this looks like a simulate.yaml; use auditor mine --simulate {path}, or write a selection\n")
 
 
 def test_plan_leaves_the_cost_to_that_of_the_trainings(write_simulation: Write, capsys: pytest.CaptureFixture[str]) -> None:

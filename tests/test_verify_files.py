@@ -297,13 +297,14 @@ def test_a_broken_bundle_is_not_signed_and_none_twice(
 ) -> None:
     (tmp_path / "no key").write_text("x")
     code, words = told("sign", bundle, "--key", tmp_path / "no key", capsys=capsys)
-    assert (code, words.startswith(f"auditor: {tmp_path}/no key: ssh-keygen could not sign with it: ")) == (2, True)
+    assert (code, words.startswith(f"auditor: {tmp_path}/no key: found no SSH key; allowed: a private key")) == (2, True)
     code, words = told("sign", bundle, "--key", tmp_path / "nowhere", capsys=capsys)
     assert (code, "found no such file; allowed: a private key" in words) == (2, True)
     assert told("sign", bundle, "--key", keys / "ada", capsys=capsys)[0] == 0
     code, words = told("sign", bundle, "--key", keys / "ada", capsys=capsys)
     assert (code, words) == (2, f"auditor: {bundle}/SHA256SUMS.sig: found a signature; delete it to sign anew\n")
-    (bundle / files.SIGNATURE).unlink()
+    code, words = told("sign", bundle, "--key", tmp_path / "nowhere", capsys=capsys)
+    assert (code, "found no such file; allowed: a private key" in words) == (2, True)
     (bundle / "notes.txt").write_text("x")
     code, words = told("sign", bundle, "--key", keys / "ada", capsys=capsys)
     assert (code, "notes.txt: is not listed in SHA256SUMS; make the bundle again" in words) == (2, True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import ConfigError
+from ..wording import how_many, named
 from .asked import AUDIT, DEVICE, LIMIT
 
 
@@ -14,23 +15,17 @@ from .asked import AUDIT, DEVICE, LIMIT
 @AUDIT
 def validate_command(audit: Path) -> None:
     """Check audit.yaml (or a train.yaml, or a mine.yaml) and every plugin option; opens no image and no network."""
-    from ..selection.config import describes_mining
-    from ..selection.simulation_config import describes_simulation
-    from ..training.config import describes_training
+    from ..kinds import kind_of
     from ..validate import validate
 
-    for describes, check in (
-        (describes_simulation, _validate_simulation),
-        (describes_training, _validate_training),
-        (describes_mining, _validate_mining),
-    ):
-        if describes(audit):
-            check(audit)
-            return
+    others = {"simulate.yaml": _validate_simulation, "train.yaml": _validate_training, "mine.yaml": _validate_mining}
+    if check := others.get(kind_of(audit)):
+        check(audit)
+        return
     config, _ = validate(audit)
     click.echo(f"{audit} is good: {config.title}")
     click.echo(f"  dataset       {config.dataset.use}")
-    click.echo(f"  models        {len(config.models)}, strategies {', '.join(config.strategies)}, reference {config.reference}")
+    click.echo(f"  models        {len(config.models)}, {named('strategy', config.strategies)}, reference {config.reference}")
     click.echo(f"  attributions  {', '.join(use.use for use in config.attributions) or 'none'}")
     click.echo(f"  analyses      {', '.join(use.use for use in config.analyses)}")
     click.echo(f"  gates         {len(config.gates) or 'none'}")
@@ -42,9 +37,13 @@ def _validate_training(written: Path) -> None:
     plan = read(written)
     click.echo(f"{written} is good: {plan.config.title}")
     click.echo(f"  dataset       {plan.config.dataset.use}")
-    click.echo(f"  networks      {len(plan.runs)}: {len(plan.config.models)} architectures, {len(plan.config.seeds)} seeds")
+    click.echo(
+        f"  networks      {len(plan.runs)}: {how_many(len(plan.config.models), 'architecture')}, {how_many(len(plan.config.seeds), 'seed')}"
+    )
     click.echo(f"  strategies    {', '.join(combination.called for combination in plan.config.strategies)}")
-    click.echo(f"  recipe        {plan.config.recipe.use}: {plan.recipe.epochs} epochs, batches of {plan.recipe.batch}")
+    click.echo(
+        f"  recipe        {plan.config.recipe.use}: {how_many(plan.recipe.epochs, 'epoch')}, batches of {plan.recipe.batch}"
+    )
 
 
 def _validate_simulation(written: Path) -> None:
@@ -56,7 +55,7 @@ def _validate_simulation(written: Path) -> None:
     click.echo(f"  classes       {', '.join(config.classes)}")
     click.echo(f"  functions     {', '.join(config.functions)}")
     click.echo(
-        f"  networks      {config.networks}: {config.rounds} rounds of {config.budget} images, {len(config.seeds)} seeds"
+        f"  networks      {config.networks}: {how_many(config.rounds, 'round')} of {how_many(config.budget, 'image')}, {how_many(len(config.seeds), 'seed')}"
     )
 
 
@@ -69,10 +68,10 @@ def _validate_mining(written: Path) -> None:
     click.echo(f"  model         {plan.audited.model if plan.audited else plan.loader.name}")
     click.echo(f"  pool          {config.pool.use}")
     click.echo(
-        f"  query         {config.query.use}, {f'{len(config.query.ids)} ids' if config.query.ids else config.query.choose}"
+        f"  query         {config.query.use}, {how_many(len(config.query.ids), 'id') if config.query.ids else config.query.choose}"
     )
     click.echo(f"  classes       {', '.join(plan.classes)}")
-    click.echo(f"  choice        {config.budget} images by {config.function}")
+    click.echo(f"  choice        {how_many(config.budget, 'image')} by {config.function}")
     for why in plan.why:
         click.echo(f"  {why}")
 
@@ -83,23 +82,22 @@ def _validate_mining(written: Path) -> None:
 @LIMIT
 def plan(audit: Path, device: str, limit: int | None) -> None:
     """Say what a run (or a training, or a selection) would do: images, passes through networks, bytes, time."""
+    from ..kinds import kind_of
     from ..problems import Problems
-    from ..selection.config import describes_mining
-    from ..selection.simulation_config import describes_simulation
-    from ..training.config import describes_training
     from ..validate import validate
 
-    if describes_simulation(audit):
+    kind = kind_of(audit)
+    if kind == "simulate.yaml":
         raise ConfigError(
             f"{audit}: is a simulation; auditor validate says how many networks it trains, each as auditor train would"
         )
-    if describes_training(audit):
+    if kind == "train.yaml":
         from ..device import choose_device
         from ..training.cost import describe as describe_training
 
         click.echo(describe_training(audit, choose_device(device)))
         return
-    if describes_mining(audit):
+    if kind == "mine.yaml":
         from ..device import choose_device
         from ..selection.config import read as read_mining
         from ..selection.cost import describe as describe_mining

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..errors import ConfigError, ExitCode
+from ..errors import ExitCode
 from .asked import AUDIT, DEVICE, LIMIT, default_out
 
 
@@ -108,10 +108,7 @@ def mine(written: Path, out: Path | None, device: str, simulate: bool, quiet: bo
 
 def _selection(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
     from ..selection.config import read
-    from ..selection.simulation_config import describes_simulation
 
-    if describes_simulation(written):
-        raise ConfigError(f"{written}: is a simulation; play it with auditor mine --simulate {written}")
     plan = read(written)
     from ..device import choose_device
     from ..selection.mine import mine as go

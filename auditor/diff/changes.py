@@ -16,6 +16,7 @@ from ..statistics.decide import Row, decide
 from ..statistics.estimates import contrasts as estimated_contrasts
 from ..statistics.estimates import handles, measured
 from ..statistics.rows import Cohort, Comparison
+from ..wording import how_many
 from .matched import Matched, match
 from .moved import moved_targets, rests_on
 from .question import ONLY_WORDS, unlike
@@ -228,7 +229,7 @@ def _together(evidence: Evidence, models: Mapping[str, Any]) -> list[_Of]:
     for one in _alone(evidence, models):
         found.setdefault((one.strategy, one.family), []).extend(one.models)
     return [
-        _Of(f"{strategy} · {family} · {len(ids)} networks", strategy, family, tuple(ids))
+        _Of(f"{strategy} · {family} · {how_many(len(ids), 'network')}", strategy, family, tuple(ids))
         for (strategy, family), ids in found.items()
         if len(ids) > 1
     ]

@@ -11,7 +11,7 @@ from collections import defaultdict
 from xml.etree import ElementTree
 
 from ..gated import GateOutcome
-from ..wording import clean_label, visible
+from ..wording import clean_label, how_many, visible
 from . import told
 from .changes import Change
 from .difference import Difference
@@ -82,6 +82,6 @@ def _families(found: Difference) -> dict[tuple[str, str | None], list[Change]]:
 
 def _family(suite: ElementTree.Element, found: Difference, metric: str, attribution: str | None, members: list[Change]) -> None:
     on = f" with {attribution}" if attribution else ""
-    case = _case(suite, "changed", f"{metric}{on}: {len(members)} numbers changed")
+    case = _case(suite, "changed", f"{metric}{on}: {how_many(len(members), 'number')} changed")
     lines = [f"{told.verdict(found, change)}: {told.what(change)}, {change.who}: {told.said(change)}" for change in members]
     ElementTree.SubElement(case, "system-out").text = "\n".join(clean_label(one, 300) for one in lines)

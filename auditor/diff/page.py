@@ -9,7 +9,7 @@ from .. import __version__
 from ..drawing import Interval, forest, key
 from ..report import new_environment, whole_page
 from ..statistics.rows import IMAGE, MACRO
-from ..wording import figure, signed, title
+from ..wording import figure, how_many, signed, title
 from . import told
 from .changes import OLD, Change
 from .difference import Difference
@@ -28,7 +28,7 @@ def page(found: Difference) -> str:
         title=str(found.new.audit["title"]), old=str(found.old.audit["title"]), version=__version__,
         headline=told.headline(found), counted=told.counted(found) if found.changes or found.unchanged else "",
         warnings=list(told.warnings(found)), gates=[_gate(row) for row in found.gates],
-        facts=found.facts, causes=found.causes, shared=figure(found.shared_images), classes=found.shared_classes,
+        facts=found.facts, causes=found.causes, shared=how_many(found.shared_images, "image"), classes=found.shared_classes,
         overall=[_row(found, change) for change in overall[:ROWS]], left=max(len(overall) - ROWS, 0),
         blocks=blocks, numbers=[_number(number) for number in found.numbers], outcomes=found.outcomes,
         lost=told.missing(found), empty=found.empty,

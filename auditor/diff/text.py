@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..gated import line
-from ..wording import clean_label, visible
+from ..wording import clean_label, how_many, visible
 from . import told
 from .difference import Difference
 
@@ -38,7 +38,8 @@ def _lines(found: Difference, rows: int) -> Iterator[str]:
 def _changes(found: Difference) -> list[str]:
     return [
         f"{told.verdict(found, change)}: {told.what(change)}, {change.who}: {told.said(change)}, "
-        f"n {change.row.n_cases:,} ({change.row.n_patients:,} patients)" + (f" [{change.row.note}]" if change.row.note else "")
+        f"n {change.row.n_cases:,} ({how_many(change.row.n_patients, 'patient')})"
+        + (f" [{change.row.note}]" if change.row.note else "")
         for change in found.changes
     ]
 

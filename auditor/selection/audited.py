@@ -9,10 +9,10 @@ from pathlib import Path
 from .. import config as configs
 from .. import evidence
 from ..config import AuditConfig, Use
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, among, nearest
 from ..evidence import Evidence
 from ..statistics.rows import frequency_groups
-from ..wording import figure
+from ..wording import figure, how_many
 
 RESULTS = "results.json"
 
@@ -88,10 +88,10 @@ def find(run: str, audit: str | None, model: str | None, base: Path) -> Audited:
     names = [str(entry["id"]) for entry in found.models]
     if len(names) != len(config.models):
         raise ConfigError(
-            f"{written} lists {len(config.models)} models and {folder} has audited {len(names)}; run the audit again"
+            f"{written} lists {how_many(len(config.models), 'model')} and {folder} has audited {len(names)}; run the audit again"
         )
     if model is None and len(names) > 1:
         raise ConfigError(f"model is missing; allowed: {', '.join(names)}")
     if model is not None and model not in names:
-        raise ConfigError(f"no model is called {model!r}; allowed: {', '.join(names)}{nearest(model, names)}")
+        raise ConfigError(f"no model is called {model!r}; allowed: {among(model, names)}")
     return Audited(config, found, names.index(model) if model is not None else 0)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..wording import how_many
 from . import baselines
 from .functions import FL1MI, FLQMI, FUNCTIONS, REPRESENTED, Function
 from .greedy import Pick, maximise
@@ -120,7 +121,7 @@ def _picked(
     yield from ((int(candidates[pick.row]), pick.gain, None) for pick in worth)
     if len(worth) < len(picks):
         messages.append(
-            f"{target.name}: fl1mi has covered what it can with {len(worth)} images; the other {len(picks) - len(worth)} are by flqmi"
+            f"{target.name}: fl1mi has covered what it can with {how_many(len(worth), 'image')}; the other {len(picks) - len(worth)} are by flqmi"
         )
         for pick in _going_on(kernel, worth, wish, len(picks) - len(worth)):
             yield int(candidates[pick.row]), pick.gain, "fl1mi is saturated; by flqmi"

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..config import AuditConfig, Use, Written, mapping, shaped
+from ..config import Use, Written, mapping, shaped
 from ..dataset import Dataset
-from ..errors import AuditError, nearest
+from ..errors import AuditError, among
 from ..model import ModelLoader, ScoreTable
+from ..placing import placed
 from ..problems import Places, Problems, join
 from ..registry import Registry
-from ..training.config import TrainConfig
-from ..validate import check_files
+from ..validate import check_component
 from .audited import Audited, find
 
 Name = Annotated[str, Field(min_length=1)]
@@ -63,6 +63,8 @@ class Query(Use):
 class MineConfig(Written):
     """What to choose: so many images of a pool, for these classes of this network, by this function."""
 
+    kind: ClassVar[str] = "mine.yaml"
+
     title: Name
     """A name for people."""
     from_: Annotated[From | None, Field(alias="from")] = None
@@ -108,14 +110,6 @@ class MinePlan(NamedTuple):
     classes: tuple[str, ...]
     why: tuple[str, ...]
     audited: Audited | None
-
-
-def describes_mining(path: Path | str) -> bool:
-    """Whether a YAML file is a mine.yaml: it says what only a mine.yaml says, and nothing that only the others do."""
-    data, _ = mapping(path, MineConfig, Problems())
-    own = {field.alias or name for name, field in MineConfig.model_fields.items()}
-    others = set(TrainConfig.model_fields) | set(AuditConfig.model_fields)
-    return bool(data.keys() & (own - others)) and not data.keys() & (others - own)
 
 
 def read(path: Path | str) -> MinePlan:
@@ -223,7 +217,7 @@ def _loader(
         return None, ""
     loader = registry.build("models", config.model, "model", config, problems)
     if loader is not None:
-        check_files(loader, "model", config, problems)
+        check_component(loader, "model", config, problems)
     return _with_a_network(loader, config.place("model"), problems), config.place("model")
 
 
@@ -240,7 +234,7 @@ def _dataset(config: MineConfig, registry: Registry, path: Literal["pool", "quer
     use = Use.model_validate({"use": said.use, **said.options})
     dataset: Dataset | None = registry.build("datasets", use, path, config, problems)
     if dataset is not None:
-        check_files(dataset, path, config, problems)
+        check_component(dataset, path, config, problems)
         if "split" in registry.options("datasets", dataset.name).fields and "split" not in use.options:
             problems.add(f"{config.place(path)}: split is missing; say which part of {dataset.name} is meant")
     return dataset
@@ -253,8 +247,7 @@ def _classes(
     known = _known_classes(config, query, problems)
     for number, name in enumerate(config.classes):
         if known and name not in known:
-            allowed = f"{', '.join(known)}{nearest(name, known)}"
-            problems.add(f"{config.place(join('classes', number))}: no class is called {name!r}; allowed: {allowed}")
+            problems.add(f"{config.place(join('classes', number))}: no class is called {name!r}; allowed: {among(name, known)}")
     if config.classes:
         return config.classes, ()
     if audited is None:
@@ -272,7 +265,8 @@ def _known_classes(config: MineConfig, query: Dataset | None, problems: Problems
     try:
         return tuple(query.classes()) if query is not None else ()
     except AuditError as error:
-        problems.add(f"{config.place('query')}: {error}")
+        if not problems.tells(": query."):  # what is wrong with its files is told already
+            problems.add(placed(str(error), query, "query", config.place))
     except Exception as error:  # it may be a stranger's plugin
         problems.add(f"{config.place('query')}: the plugin failed: {type(error).__name__}: {error}")
     return ()

@@ -12,6 +12,7 @@ from ..dataset import Dataset, Sample
 from ..errors import Unreadable
 from ..model import Preprocessing
 from ..pixels import read_prepared
+from ..wording import how_many
 from .functions import FUNCTIONS
 from .greedy import VALUES
 from .points import KEPT
@@ -57,10 +58,10 @@ def describe(plan: MinePlan, device: str) -> str:
     count, kept = len(pool) + len(asked), features.shape[1] + logits.shape[1]
     needed = memory(len(pool), features.shape[1], len(asked), config.budget, config.function)
     rows = {
-        "pool": f"{plan.pool.name}: {len(pool):,} images listed",
-        "query": f"{plan.query.name}: {len(asked):,} images listed, for {', '.join(plan.classes)}",
-        "choice": f"{config.budget} images by {config.function}, {plan.loader.name} {model.family}",
-        "forward": f"{count:,} images, each once, on {device}; features of {embedder.tap.layer} [{features.shape[1]}]",
+        "pool": f"{plan.pool.name}: {how_many(len(pool), 'image')} listed",
+        "query": f"{plan.query.name}: {how_many(len(asked), 'image')} listed, for {', '.join(plan.classes)}",
+        "choice": f"{how_many(config.budget, 'image')} by {config.function}, {plan.loader.name} {model.family}",
+        "forward": f"{how_many(count, 'image')}, each once, on {device}; features of {embedder.tap.layer} [{features.shape[1]}]",
         "disk": f"{count * kept * SINGLE / 1e6:,.0f} MB of features and logits",
         "memory": f"{(needed + count * kept * SINGLE) / 1e6:,.0f} MB at most to choose, beside the network",
         "time": f"about {spoken(seconds * count)} to embed, from a measured batch",

@@ -23,6 +23,7 @@ from ..plan import check_samples, listed_samples
 from ..problems import Problems
 from ..progress import Progress, Silence
 from ..trained import met
+from ..wording import how_many
 from . import written
 from .choose import Selection, Wish, choose
 from .config import BASELINES, MinePlan
@@ -152,7 +153,7 @@ class _Session:
     def _account(self, pool: Pool) -> None:
         config, bad = self.plan.config, pool.embedded.quarantined
         self._say(
-            f"{pool.listed} images listed in the pool: {len(pool.rows)} to choose from, {len(pool.left_out)} left out,"
+            f"{how_many(pool.listed, 'image')} listed in the pool: {len(pool.rows)} to choose from, {len(pool.left_out)} left out,"
             f" {len(bad)} quarantined"
         )
         for why, count in Counter(reason for _, reason in bad).most_common():
@@ -165,7 +166,9 @@ class _Session:
             self._say(f"more than a share of {config.max_quarantine:g} of the pool is quarantined (max_quarantine)")
             self.result.exit_code = ExitCode.INCOMPLETE
         if len(pool.rows) < config.budget:
-            self._say(f"the budget of {config.budget} is over the {len(pool.rows)} images of the pool: all are chosen, ranked")
+            self._say(
+                f"the budget of {config.budget} is over the {how_many(len(pool.rows), 'image')} of the pool: all are chosen, ranked"
+            )
         if self.plan.audited and self.plan.audited.config.trained:
             self._say_met(pool.samples)
 
@@ -233,7 +236,7 @@ class _Session:
         )
         self.result.files = written.publish_all(self.out, about, rows, thumbs)
         for name, count in Counter(row["class"] or self.plan.config.function for row in rows).items():
-            self.result.lines.append(f"{name:<24} {count} images chosen")
+            self.result.lines.append(f"{name:<24} {how_many(count, 'image')} chosen")
 
     def _say(self, message: str) -> None:
         log.info("%s", message)

@@ -16,6 +16,7 @@ from ..training import material as materials
 from ..training.augment import canvas
 from ..training.material import PixelFile, Side
 from ..training.ranks import Ranks
+from ..wording import how_many
 from . import start
 from .simulation_config import SimulationPlan
 from .start import Rows, Start
@@ -55,7 +56,7 @@ def gather(plan: SimulationPlan, out: Path) -> tuple[Sides, dict[int, Start], li
     first = next(iter(moved.values()))
     said = [
         (
-            f"{len(sides[0].samples)} images to draw from, {len(sides[1].samples)} for the query, {len(test.samples)} to test;"
+            f"{how_many(len(sides[0].samples), 'image')} to draw from, {len(sides[1].samples)} for the query, {len(test.samples)} to test;"
             f" {bad + unusable} quarantined before reading"
         ),
         f"each seed starts with {len(first.labelled)} labelled images, {len(first.pool)} in the pool and {len(first.query)} of the query",

@@ -30,6 +30,7 @@ from ..training.config import TrainingRun
 from ..training.loop import Diverged, Setting, Training
 from ..training.ranks import Ranks
 from ..training.start import fresh
+from ..wording import how_many
 from . import simulation_page
 from .choose import Wish, choose
 from .embed import Embedder
@@ -138,7 +139,7 @@ class _Simulation:
             training = Training(fresh(run)[0], run.strategies, run.seed, setting)
             for number in range(1, recipe.epochs + 1):
                 training.epoch(number, lambda _: None)
-                self.progress.advance(1, f"seed {run.seed}, {note}, {len(labelled)} images")
+                self.progress.advance(1, f"seed {run.seed}, {note}, {how_many(len(labelled), 'image')}")
         embedder = Embedder(training.network, lens, recipe.batch, self.device)
         embedder.prepare(self.sides.pixels["test"].rows(np.arange(min(2, len(self.sides.test.samples)))), (), "")
         if (

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..config import Use, mapping
+from ..config import Use
 from ..dataset import Dataset
-from ..errors import AuditError, nearest
+from ..errors import AuditError, among
 from ..problems import Problems
 from ..training.config import TrainConfig, TrainingPlan, planned, written
-from ..validate import check_files
+from ..validate import check_component
 from .config import BASELINES, FunctionName, KernelName, Name, Positive
 
 Count = Annotated[int, Field(ge=1)]
@@ -27,6 +27,8 @@ class SimulationConfig(TrainConfig):
     `labelled` and `pool` are the images of the most common group that are labelled at the start and that can be chosen; the rarest
     group has 1 / `ratio` of them. `query` are the validation images of each group.
     """
+
+    kind: ClassVar[str] = "simulate.yaml"
 
     test: dict[str, Any]
     """What every network is measured on: the options that differ from the data set's, or another data set."""
@@ -82,12 +84,6 @@ class SimulationPlan:
     test: Dataset
 
 
-def describes_simulation(path: Path | str) -> bool:
-    """Whether a YAML file is one of a simulation: it says what neither a train.yaml nor a mine.yaml says."""
-    data, _ = mapping(path, SimulationConfig, Problems())
-    return bool(data.keys() & {"test", "imbalance", "ratio", "labelled", "functions", "rounds"})
-
-
 def read(path: Path | str) -> SimulationPlan:
     """Everything that the file names, built; raises one ConfigError with a line per mistake."""
     problems = Problems()
@@ -122,7 +118,7 @@ def _test(config: SimulationConfig, training: TrainingPlan, problems: Problems) 
     use = Use.model_validate({"use": config.dataset.use, **own, **config.test})
     test: Dataset | None = training.registry.build("datasets", use, "test", config, problems)
     if test is not None:
-        check_files(test, "test", config, problems)
+        check_component(test, "test", config, problems)
         if "split" in training.registry.options("datasets", test.name).fields and "split" not in config.test:
             problems.add(f"{config.place('test')}: split is missing; say which part of {test.name} is meant")
     return test
@@ -135,5 +131,4 @@ def _check_classes(config: SimulationConfig, dataset: Dataset, problems: Problem
         return
     for number, name in enumerate(config.classes):
         if name not in known:
-            allowed = f"{', '.join(known)}{nearest(name, known)}"
-            problems.add(f"{config.place(f'classes[{number}]')}: no class is called {name!r}; allowed: {allowed}")
+            problems.add(f"{config.place(f'classes[{number}]')}: no class is called {name!r}; allowed: {among(name, known)}")

@@ -13,6 +13,7 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from ..metric import Metric
+from ..wording import how_many
 from .clustered import TOO_FEW, mean_difference
 from .delong import area_difference
 from .drawn import Found, drawn_differences
@@ -194,7 +195,7 @@ def _over_classes(
         reasons = {row["missing"] for row in rows}
         return _row(name, NOBODY if not rows else reasons.pop() or NO_CLASS if len(reasons) == 1 else NO_CLASS)
     absent = [row["class_name"] for row in rows if row["missing"] is not None]
-    left_out = f"{len(absent)} of {len(rows)} classes left out: {', '.join(absent)}" if absent else None
+    left_out = f"{len(absent)} of {how_many(len(rows), 'class')} left out: {', '.join(absent)}" if absent else None
     row = _row(name, joint, None, left_out, *notes)
     row["n_cases"] = sum(pairs.cases for pairs in used)
     row["n_patients"] = len(np.unique(np.concatenate([pairs.patient for pairs in used])))

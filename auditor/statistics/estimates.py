@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..metric import Metric
+from ..wording import how_many
 from .between_splits import NO_INTERVAL, OF_SCALE
 from .calibrated import STATISTICS, Scored, bins, calibration, recalibrated, sigmoid
 from .columns import Columns, cases_of, on_shared_training, values_of
@@ -67,7 +68,7 @@ def contrasts(metric: Metric, mine: Sequence[Columns], reference: Sequence[Colum
     rows = []
     for number in each[0]:
         all_, kept = (int((keys // len(cohort.patients) == number).sum()) for keys in (listed, shared))
-        said = f"{all_ - kept:,} of {all_:,} cases left out: no value in every network" if all_ > kept else None
+        said = f"{all_ - kept:,} of {how_many(all_, 'case')} left out: no value in every network" if all_ > kept else None
         rows.append(_contrast(metric, cohort.classes[number], [one[number] for one in each], len(mine), said, patients[number]))
     for members, *together in zip(_sets(cohort), *(_together(one, cohort) for one in each), strict=True):
         name, _, _, left_out = together[0]
@@ -207,7 +208,7 @@ def _together(found: Found, cohort: Cohort) -> list[tuple[str, Influence | str, 
         used = [part for number in members if isinstance(part := found[number], Influence)]
         reasons = {number: part for number in members if isinstance(part := found[number], str)}
         absent = [cohort.classes[number] for number in reasons]
-        said = f"{len(absent)} of {len(members)} classes left out: {', '.join(absent)}" if absent and used else None
+        said = f"{len(absent)} of {how_many(len(members), 'class')} left out: {', '.join(absent)}" if absent and used else None
         rows.append((name, averaged(used)._replace(fewest=None) if used else _why_none(set(reasons.values())), len(used), said))
     return rows
 

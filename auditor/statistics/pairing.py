@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..wording import how_many
 from .rows import Cohort, Values
 
 NO_CASE = "no case measured"
@@ -42,7 +43,7 @@ class Pairs:
     def left_out(self) -> str | None:
         """What must be said of cases that some network has no value for."""
         lost = self.listed - self.cases
-        return f"{lost:,} of {self.listed:,} cases left out: no value in every network" if lost else None
+        return f"{lost:,} of {how_many(self.listed, 'case')} left out: no value in every network" if lost else None
 
 
 def pair(mine: Sequence[Values], reference: Sequence[Values], cohort: Cohort, labelled: bool) -> dict[int, Pairs]:

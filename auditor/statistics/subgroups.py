@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..metric import Metric
+from ..wording import how_many
 from .columns import Columns, cases_of, values_of
 from .effect import LEVEL, Effect, Linear
 from .estimates import effect_of, of_cases
@@ -179,12 +180,12 @@ def too_few(metric: Metric, cohort: Cohort, number: int, samples: Integers) -> s
     """Why these cases are too few to say anything of a group, or None."""
     patients = len(np.unique(cohort.patients[samples]))
     if patients < LEAST_PATIENTS:
-        return f"not estimable ({patients} patients; {LEAST_PATIENTS} are needed)"
+        return f"not estimable ({how_many(patients, 'patient')}; {LEAST_PATIENTS} are needed)"
     if metric.statistic in RANKED:
         positive = int((cohort.labels[samples, number] == 1).sum())
-        for kind, count in (("positives", positive), ("negatives", len(samples) - positive)):
+        for kind, count in (("positive", positive), ("negative", len(samples) - positive)):
             if count < LEAST_OF_A_KIND:
-                return f"not estimable ({count} {kind}; {LEAST_OF_A_KIND} are needed)"
+                return f"not estimable ({how_many(count, kind)}; {LEAST_OF_A_KIND} are needed)"
     return None
 
 
@@ -232,7 +233,7 @@ def _macro(each: Mapping[int, Influence | str], cohort: Cohort) -> Made:
 
 def _left_out(each: Mapping[int, Influence | str], cohort: Cohort) -> str | None:
     absent = [cohort.classes[number] for number, part in each.items() if isinstance(part, str)]
-    return f"{len(absent)} of {len(each)} classes left out: {', '.join(absent)}" if absent else None
+    return f"{len(absent)} of {how_many(len(each), 'class')} left out: {', '.join(absent)}" if absent else None
 
 
 def _why_none(reasons: Sequence[str]) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import Field
 
-from ..config import AuditConfig, Use, Written, mapping, shaped
+from ..config import Use, Written, mapping, shaped
 from ..dataset import Dataset
-from ..errors import AuditError, nearest
+from ..errors import AuditError, among, nearest
 from ..model import ModelLoader
 from ..options import Options, Refused
-from ..problems import Places, Problems, join, show
+from ..placing import placed
+from ..problems import Places, Problems, join, plain_path, show
 from ..registry import Registry
 from ..strategy import Strategy
-from ..validate import check_files
+from ..validate import check_component
 from .recipe import RECIPES, Recipe
 
 SET_BY_TRAINING = ("strategy", "seed", "checkpoint", "classes")
@@ -50,6 +51,8 @@ class Combination(Use):
 
 class TrainConfig(Written):
     """What to train: architectures x strategies x seeds on one data set, by one recipe."""
+
+    kind: ClassVar[str] = "train.yaml"
 
     title: Annotated[str, Field(min_length=1)]
     """A name for people."""
@@ -102,13 +105,6 @@ class TrainingPlan(NamedTuple):
     runs: tuple[TrainingRun, ...]
 
 
-def describes_training(path: Path | str) -> bool:
-    """Whether a YAML file is a train.yaml: it says what only a train.yaml says, and nothing that only an audit.yaml does."""
-    data, _ = mapping(path, TrainConfig, Problems())
-    training, audit = set(TrainConfig.model_fields), set(AuditConfig.model_fields)
-    return bool(data.keys() & (training - audit)) and not data.keys() & (audit - training)
-
-
 def read(path: Path | str) -> TrainingPlan:
     """Everything that train.yaml names, built; raises one ConfigError with a line per mistake."""
     problems = Problems()
@@ -124,11 +120,12 @@ def planned(config: TrainConfig, problems: Problems) -> TrainingPlan:
     dataset = registry.build("datasets", config.dataset, "dataset", config, problems)
     _check_split(config, registry, dataset, problems)
     validation = _validation(config, registry, dataset, problems)
+    wrong = False
     for at, component in (("dataset", dataset), ("validation", validation)):
-        if component is not None:
-            check_files(component, at, config, problems)
+        if component is not None and not wrong:  # what both say would be told twice
+            wrong = check_component(component, at, config, problems)
     strategies = [_strategies(config, registry, number, problems) for number in range(len(config.strategies))]
-    classes = _classes(config, dataset, problems)
+    classes = _classes(config, dataset, wrong, problems)
     runs = _planned(config, registry, classes, strategies, problems)
     problems.stop()
     assert recipe is not None
@@ -184,13 +181,16 @@ def _check_twice(config: TrainConfig, problems: Problems) -> None:
                 problems.add(f"{config.place(f'{key}[{number}]')}: found the same as {key}[{first}]; allowed: once{way_out}")
 
 
-def _classes(config: TrainConfig, dataset: Dataset | None, problems: Problems) -> tuple[str, ...]:
+def _classes(config: TrainConfig, dataset: Dataset | None, wrong: bool, problems: Problems) -> tuple[str, ...]:
+    """The data set's classes; () where they cannot be known, which is told unless something is known to be wrong already."""
     try:
         return tuple(dataset.classes()) if dataset is not None else ()
     except AuditError as error:
-        problems.add(f"{config.place('dataset')}: {error}")
+        message = placed(str(error), dataset, "dataset", config.place)
     except Exception as error:  # it may be a stranger's plugin
-        problems.add(f"{config.place('dataset')}: the plugin failed: {type(error).__name__}: {error}")
+        message = f"{config.place('dataset')}: the plugin failed: {type(error).__name__}: {error}"
+    if not wrong:
+        problems.add(message)
     return ()
 
 
@@ -198,7 +198,7 @@ def _recipe(config: TrainConfig, problems: Problems) -> Recipe | None:
     name = config.recipe.use
     if name not in RECIPES:
         at = "recipe.use" if config.recipe.options else "recipe"
-        problems.add(f"{config.place(at)}: found {show(name)}; allowed: {', '.join(RECIPES)}{nearest(name, RECIPES)}")
+        problems.add(f"{config.place(at)}: found {show(name)}; allowed: {among(name, RECIPES)}")
         return None
     try:
         made: Recipe = Options(Recipe).make(asdict(RECIPES[name]) | config.recipe.options, config.base)
@@ -277,7 +277,8 @@ def _planned(
                     problems.add(f"{config.place(f'{path}.head')}: found {loader.head}; allowed: {allowed}")
                     return ()
                 if len(families) == number:
-                    check_files(loader, path, config, problems)
+                    if check_component(loader, path, config, problems):
+                        return ()
                     families.append(_unlike(loader.family(), families))
                 name = _filed(f"{families[number]}-{written.called}-seed{seed}")
                 runs.append(
@@ -321,7 +322,7 @@ def _pretrained(config: TrainConfig, number: int, problems: Problems) -> Path | 
     said = config.models[number].pretrained
     if said is None or said == IMAGENET:
         return said
-    file = config.base / said
+    file = plain_path(config.base / said)
     if not file.is_file():
         place = config.place(f"models[{number}].pretrained")
         siblings = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []

@@ -13,6 +13,7 @@ from ..errors import Unreadable
 from ..estimate import spoken
 from ..pixels import read_prepared
 from ..strategy import Strategy, TrainingBatch
+from ..wording import how_many
 from . import material as materials
 from .augment import LOTS, as_fed, canvas, vary
 from .config import TrainingPlan, TrainingRun, read
@@ -38,12 +39,12 @@ def describe(path: Path, device: str) -> str:
     seconds = sum(per_image[_kind(run)] * images + forward[run.loader.family()] * validated for run in plan.runs)
     reads = _reads(plan, material)
     rows = {
-        "data": f"{plan.dataset.name}: {material.listed:,} images listed, {len(material.training.samples):,} for training,"
+        "data": f"{plan.dataset.name}: {how_many(material.listed, 'image')} listed, {len(material.training.samples):,} for training,"
         f" {len(material.validation.samples):,} for validation, {len(material.quarantined):,} quarantined before reading",
-        "networks": f"{len(plan.runs)}: {len(plan.config.models)} architectures x {len(plan.config.strategies)} strategies x"
-        f" {len(plan.config.seeds)} seeds",
-        "steps": f"{plan.recipe.epochs} epochs of {steps} steps of {batch} images each on {device};"
-        f" {len(plan.runs) * images:,} images forward and back",
+        "networks": f"{len(plan.runs)}: {how_many(len(plan.config.models), 'architecture')} x {how_many(len(plan.config.strategies), 'strategy')} x"
+        f" {how_many(len(plan.config.seeds), 'seed')}",
+        "steps": f"{how_many(plan.recipe.epochs, 'epoch')} of {how_many(steps, 'step')} of {how_many(batch, 'image')} each on {device};"
+        f" {how_many(len(plan.runs) * images, 'image')} forward and back",
         "disk": f"{reads * 2 * _area(plan) / 1e6:,.0f} MB of decoded grey pixels until all networks are trained",
         "time": f"about {spoken(seconds + reads * _seconds_per_read(plan, material))}, from a measured step",
     }

@@ -28,6 +28,7 @@ from ..pixels import read_prepared
 from ..plan import check_samples, listed_samples
 from ..problems import Problems
 from ..strategy import ClassCounts
+from ..wording import how_many
 from .config import TrainingPlan
 from .ranks import Ranks
 
@@ -122,7 +123,7 @@ def described(material: Material) -> Iterator[str]:
     """How many images there are, and of what there are none, a line each."""
     training, validation = (len(side.samples) for side in (material.training, material.validation))
     yield (
-        f"{material.listed} images listed: {training} for training, {validation} for validation,"
+        f"{how_many(material.listed, 'image')} listed: {training} for training, {validation} for validation,"
         f" {len(material.quarantined)} quarantined"
     )
     for side, so in ((material.training, "cannot be learned"), (material.validation, "has no AUROC to choose epochs by")):

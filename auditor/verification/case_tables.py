@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..cases import CaseColumn
-from ..errors import AuditError, nearest
+from ..errors import AuditError, among, nearest
 from ..evidence import Evidence
 from ..share.case_tables import ABOUT, FOLDER, UNDEFINED, file_name
 from ..statistics.rows import IMAGE
@@ -141,8 +141,8 @@ def _check_header(path: Path, header: Sequence[str], metrics: Sequence[str], tol
 
 def _choice(place: str, column: str, found: str, allowed: Sequence[str]) -> None:
     if found not in allowed:
-        choices = ", ".join(choice or "(empty)" for choice in allowed[:20])
-        raise AuditError(f"{place}: {column}: found {found[:60]!r}; allowed: {choices}{nearest(found, allowed)}")
+        choices = among(found, [choice or "(empty)" for choice in allowed])
+        raise AuditError(f"{place}: {column}: found {found[:60]!r}; allowed: {choices}")
 
 
 def plain(cell: str) -> str:

@@ -36,8 +36,8 @@ def sign(bundle: Path, key: Path) -> None:
     show_default=True,
     help="1: these are the files. 2: the numbers follow from the cases. 3: the networks still give these values.",
 )
-@click.option("--allowed-signers", type=FILE, help="Who may sign, as in ssh-keygen(1), ALLOWED SIGNERS.")
-@click.option("--signer", help="Who must have signed: a name in that file.")
+@click.option("--allowed-signers", type=FILE, help="Who may sign: a file with a line `NAME PUBLIC-KEY` per person.")
+@click.option("--signer", help="Who must have signed: a NAME of that file.")
 @click.option("--audit", type=FILE, help="The audit.yaml: its plugins, and for level 3 its models and data.")
 @click.option("--batches", type=click.IntRange(min=1), default=2, show_default=True, help="Level 3: batches per network.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Level 3: which batches.")
@@ -50,8 +50,10 @@ def verify(
     _folder(folder)
     if (allowed_signers is None) != (signer is None):
         raise ConfigError("--allowed-signers and --signer belong together: who may sign, and who must have")
-    if allowed_signers is not None and not allowed_signers.is_file():
-        raise ConfigError(f"{allowed_signers}: found no such file; allowed: a file as in ssh-keygen(1), ALLOWED SIGNERS")
+    if allowed_signers is not None:
+        from .keys import names_in
+
+        names_in(allowed_signers)
     if level == 3 and audit is None:
         raise ConfigError("level 3 asks the networks again: give --audit AUDIT.yaml with its models and data")
     from .levels import climb

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AuditError
+from ..wording import how_many
 from .found import Difference, Level
 
 SUMS, MANIFEST, SIGNATURE = "SHA256SUMS", "manifest.json", "SHA256SUMS.sig"
@@ -40,7 +41,7 @@ def check(bundle: Path) -> Level:
         elif found := present[name] or _changed(bundle / name, listed[name]):
             level.differences.append(Difference(name, found))
     level.differences += _of_manifest(bundle, listed, set(present))
-    level.said.append(f"{len(listed):,} files are listed")
+    level.said.append(f"{how_many(len(listed), 'file')} listed")
     return level
 
 

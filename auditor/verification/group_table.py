@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import AuditError, nearest
+from ..errors import AuditError, among, nearest
 from ..evidence import Evidence
 from ..share.group_table import FILE
 from . import compare
@@ -41,9 +41,7 @@ def read(bundle: Path, told: Evidence) -> Groups:
         seen.add(image)
         for by, group in zip(header[1:], groups, strict=True):
             if group and group not in allowed[by]:
-                raise AuditError(
-                    f"{place}: {by}: found {group[:60]!r}; allowed: {', '.join(allowed[by])}, (empty){nearest(group, allowed[by])}"
-                )
+                raise AuditError(f"{place}: {by}: found {group[:60]!r}; allowed: {among(group, [*allowed[by], '(empty)'])}")
             if group:
                 found[by][image] = group
     return {by: of for by, of in found.items() if set(of.values()) == set(allowed[by]) or _is_banded(told, by)}

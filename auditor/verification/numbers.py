@@ -16,6 +16,7 @@ from ..plan import Plan, component_identity
 from ..registry import Registry
 from ..results import Known, gather
 from ..statistics.rows import BASELINE
+from ..wording import how_many
 from . import compare, group_table, recorded
 from .found import Difference, Level
 
@@ -91,7 +92,7 @@ class NotMade:
 
     def told(self) -> list[str]:
         """A line per reason, with the number of rows."""
-        return [f"not recomputed: {count:,} rows {why}" for why, count in sorted(self.count.items())] + [
+        return [f"not recomputed: {how_many(count, 'row')} {why}" for why, count in sorted(self.count.items())] + [
             f"not recomputed: {DESCRIPTIONS}"
         ]
 

@@ -6,10 +6,11 @@ import base64
 import binascii
 import struct
 import subprocess
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ..errors import AuditError, MissingLibrary
-from . import files
+from ..errors import AuditError, MissingLibrary, among
+from . import files, keys
 from .files import SIGNATURE, SUMS
 from .found import Difference, Level
 
@@ -25,19 +26,21 @@ def sign(bundle: Path, key: Path) -> Path:
 
     Raises AuditError where the bundle is not whole, is signed already, or the key cannot sign; MissingLibrary without ssh-keygen.
     """
-    if not key.is_file():
-        raise AuditError(f"{key}: found no such file; allowed: a private key (ssh-keygen -t ed25519 makes one)")
+    keys.check_private(key)
+    if wrong := files.check(bundle).differences:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise AuditError(
+            f"{bundle} is not whole and cannot be signed: {wrong[0].line()}{more}; make the bundle again with auditor share"
+        )
     if (bundle / SIGNATURE).exists():
         raise AuditError(f"{bundle / SIGNATURE}: found a signature; delete it to sign anew")
-    if wrong := files.check(bundle).differences:
-        raise AuditError(f"{bundle} is not signed: {wrong[0].line()}; make the bundle again with auditor share")
     try:
         command = ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(key.absolute())]
         done = subprocess.run(command, input=(bundle / SUMS).read_bytes(), capture_output=True, check=False)
     except FileNotFoundError:
         raise MissingLibrary(NEEDED) from None
     if done.returncode or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
-        raise AuditError(f"{key}: ssh-keygen could not sign with it: {_said(done.stderr)}")
+        raise AuditError(f"{key}: ssh-keygen could not sign with it: {keys.why_not(key, done.stderr)}")
     from ..ledger import publish
 
     publish(bundle / SIGNATURE, done.stdout)
@@ -77,7 +80,10 @@ def _ask(bundle: Path, level: Level, allowed: Path | None, signer: str | None) -
         level.said.append(f"the signature fits; {_key(good.stdout)}")
         level.said.append("whose key that is was not checked: give --allowed-signers FILE --signer NAME")
     elif _keygen(bundle, "verify", "-f", str(allowed.absolute()), "-I", signer).returncode:
-        why = f"fits, but {allowed} does not allow its key for {signer}; {_key(good.stdout)}"
+        names = keys.names_in(allowed)
+        known = any(fnmatchcase(signer, name) for name in names)
+        whose = "" if known else f", and names no {signer} but {among(signer, names)}"
+        why = f"fits, but {allowed} does not allow its key for {signer}{whose}; {_key(good.stdout)}"
         level.differences.append(Difference(SIGNATURE, why))
     else:
         level.said.append(f"signed by {signer}; {_key(good.stdout)}")
@@ -94,11 +100,6 @@ def _key(said: bytes) -> str:
     """`its key is SHA256:...`, from what ssh-keygen says of a good signature."""
     words = said.decode("utf-8", "replace").split()
     return f"its key is {next((word for word in words if word.startswith('SHA256:')), 'not named')}"
-
-
-def _said(text: bytes) -> str:
-    lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it gave no reason"
 
 
 def _namespace(armoured: bytes) -> str:

@@ -10,6 +10,7 @@ from ..evidence import Evidence
 from ..share.cells import REASON
 from ..statistics.one_per_patient import ASSUMING
 from ..statistics.rows import BASELINE, GROUPS, IMAGE, MACRO, MODEL
+from ..wording import how_many
 from .case_tables import Cases
 from .compare import ABSENT, rows
 from .group_table import Groups
@@ -117,7 +118,11 @@ class Withheld:
 
     def told(self) -> list[str]:
         """A line per reason, with the number of rows."""
-        lines = [f"not recomputed: {count:,} rows {why}" for why, count in sorted(self.count.items()) if why != "accounting"]
+        lines = [
+            f"not recomputed: {how_many(count, 'row')} {why}"
+            for why, count in sorted(self.count.items())
+            if why != "accounting"
+        ]
         if self._families:
             lines.append(
                 f"not recomputed: joint intervals of {len(self._families):,} of the families of contrasts, which lack a member"

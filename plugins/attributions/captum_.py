@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from auditor import Attribution, ConfigError, PluginError, hookimpl, nearest
+from auditor import Attribution, ConfigError, PluginError, among, hookimpl
 
 from ._trace import Trace
 
@@ -53,9 +53,7 @@ class CaptumAttribution(Attribution):
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise ConfigError(
-                f"captum: no method {self.method!r}; there are {', '.join(METHODS)}{nearest(self.method, METHODS)}"
-            )
+            raise ConfigError(f"method: captum has no method {self.method!r}; there are {among(self.method, METHODS)}")
 
     def explain(self, network: Network, images: Tensor, cases: Cases) -> Tensor:
         import torch
@@ -78,8 +76,8 @@ class CaptumAttribution(Attribution):
         allowed = sorted(set(inspect.signature(kind.attribute).parameters) - OURS - {"feature_mask"})
         for option in self.options:
             if option not in allowed:
-                listed = ", ".join(allowed) or "none"
-                raise ConfigError(f"captum {self.method}: no option {option!r}; there are: {listed}{nearest(option, allowed)}")
+                there = among(option, allowed) or "none"
+                raise ConfigError(f"captum {self.method}: no option {option!r}; there are: {there}")
         classifier = _as_module(network)
         if self.method == "NoiseTunnel":
             return kind(attr.Saliency(classifier))

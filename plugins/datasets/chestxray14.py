@@ -6,7 +6,7 @@ Wang et al., ChestX-ray8, CVPR 2017. The additional boxes are those of ChestX-De
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from auditor import Box, ConfigError, Dataset, DatasetError, Sample, hookimpl
 from auditor.imaging import file_version
 
-from .nih_tables import FINDINGS, MORE_BOXES, NO_FINDING, UNLABELLED, Entry, box_rows, entries, findings_of, listed
-from .tables import found
+from .nih_tables import (
+    FINDINGS,
+    MORE_BOXES,
+    NO_FINDING,
+    UNLABELLED,
+    Entry,
+    box_rows,
+    entries,
+    findings_of,
+    known_of_people,
+    listed,
+)
+from .tables import found, told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,6 +120,25 @@ class ChestXray14(Dataset):
             for name, label in zip(counts, self._labels(findings_of(first[findings], table)), strict=True):
                 counts[name] += times * (label or 0)
         return sum(occurrences.values()), counts
+
+    def attributes(self) -> tuple[str, ...] | None:
+        """Age, sex and view position, as far as Data_Entry has them."""
+        path = found(self.root, *ENTRIES)
+        return None if path is None else known_of_people(path)
+
+    def mistakes(self) -> Iterator[str]:
+        """Tables and lists that are not there, or are not those of the NIH; options that do not go together."""
+        if self.root.is_file():
+            yield f"root: found a file, {self.root}; allowed: the folder of the NIH's tables"
+        if self.root.is_dir():
+            yield from told(
+                (
+                    ("root", lambda: next(entries(self._entries_path()), None)),
+                    ("split", self._splits),
+                    ("boxes", self._boxes),
+                    ("no_finding", self.classes),
+                )
+            )
 
     def notes(self) -> tuple[str, ...]:
         """Label noise, the frame of the boxes, where the boxes are, and what of them was left out."""

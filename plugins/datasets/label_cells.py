@@ -15,6 +15,9 @@ Labels = tuple[int | None, ...]
 VALUES: dict[str, int | None] = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "-1": None, "-1.0": None, "": None}
 """What a cell of a class column may hold; -1 and nothing at all mean that the label is unknown."""
 
+WORDS = frozenset({"nan", "na", "n/a", "none", "null", "?", "yes", "no", "true", "false", "uncertain"})
+"""What others write in such cells; a column that mixes them with 0 and 1 is a class written otherwise, and no column to pass over."""
+
 NO_FINDING = "No Finding"
 
 
@@ -30,11 +33,16 @@ class Labelling:
 
 def label_columns(table: Table, chosen: Sequence[str], reserved: Set[str]) -> Labelling:
     """Labels from a column per class; without a choice every column that holds nothing but 0, 1, -1 and blanks is a class."""
+    if not table.lines:
+        raise DatasetError(f"{table.path}: there is no row under the header")
+    for name in () if chosen else [name for name in table.columns if name not in reserved]:
+        if _is_nearly_class(table.columns[name]):
+            class_column(table, name)  # raises with the line
     fitting = [name for name, cells in table.columns.items() if name and name not in reserved and _is_class(cells)]
     if not (chosen or fitting):
         raise DatasetError(f"{table.path}:1: no column holds only 0, 1, -1 or nothing; say class_names or label_column")
     classes = tuple(chosen or fitting)
-    columns = [_parsed(table, name) for name in classes]
+    columns = [class_column(table, name) for name in classes]
     others = tuple(
         (name, sum(VALUES[cell.strip()] == 1 for cell in table.columns[name])) for name in fitting if name not in classes
     )
@@ -47,7 +55,14 @@ def _is_class(cells: Sequence[str]) -> bool:
     return values <= VALUES.keys() and any(VALUES[value] is not None for value in values)
 
 
-def _parsed(table: Table, name: str) -> list[int | None]:
+def _is_nearly_class(cells: Sequence[str]) -> bool:
+    values = {cell.strip() for cell in set(cells)}
+    others = values - VALUES.keys()
+    return bool(others) and bool(values & {"0", "1", "0.0", "1.0"}) and all(value.lower() in WORDS for value in others)
+
+
+def class_column(table: Table, name: str) -> list[int | None]:
+    """The labels of one class; raises DatasetError where there is no such column, or a cell that is no label."""
     cells = table.column(name, "class_names")
     value_of = {cell: VALUES[cell.strip()] for cell in set(cells) if cell.strip() in VALUES}
     for cell, line in zip(cells, table.lines, strict=True):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor import Box, Dataset, DatasetError, Sample, Unreadable, nearest
+from auditor import Box, Dataset, DatasetError, Sample, Unreadable, among, nearest
 
-from .label_cells import Labelling, label_columns, label_names
-from .tables import Table, number, read
+from .label_cells import Labelling, class_column, label_columns, label_names
+from .tables import Table, number, read, told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,6 +75,49 @@ class LabelledFiles(Dataset):
                 samples.append(Sample(image, patient, labels, drawn, split, image + self.suffix, version, problem, said))
         self._check_folder(samples)
         return samples
+
+    def attributes(self) -> tuple[str, ...]:
+        """The columns of `groups`."""
+        return self.groups
+
+    def mistakes(self) -> Iterator[str]:
+        """Columns that are not there, cells that are no labels, boxes of nothing, a folder that has none of the files."""
+        if not self.table.is_file():
+            if self.table.exists():
+                yield f"table: found a folder, {self.table}; allowed: a CSV file"
+            return
+        try:
+            table = read(self.table)
+        except DatasetError as error:
+            yield f"table: {error}"
+        else:
+            yield from told(self._looks(table))
+
+    def _looks(self, table: Table) -> Iterator[tuple[str, Callable[[], object]]]:
+        yield "image_column", lambda: self._images(table)
+        yield "patient_column", lambda: self._patients(table, ())
+        yield "split", lambda: self._splits(table)
+        for place, name in enumerate(self.groups):
+            yield f"groups[{place}]", partial(table.column, name)
+        if self.label_column:
+            yield "label_column", partial(table.column, self.label_column)
+        else:
+            for place, name in enumerate(self.class_names):
+                yield f"class_names[{place}]", partial(class_column, table, name)
+        yield "class_names", lambda: self._labelling(table)
+        if self.boxes is not None and self.boxes.is_file():
+            yield "boxes", lambda: self._box_rows(self._images(table), self._labelling(table))
+        yield "folder", lambda: self._check_files(self._images(table))
+
+    def _check_files(self, images: Iterable[str]) -> None:
+        """The same as `_check_folder` before anything else is known of the images; the first file that is there ends it."""
+        from auditor.imaging import path_problem
+
+        if self.folder is not None and self.folder.is_file():
+            raise DatasetError(f"found a file, {self.folder}; allowed: a folder of images")
+        names = [image + self.suffix for image in images if path_problem(image + self.suffix) is None]
+        if self.folder is not None and self.folder.is_dir() and not any((self.folder / name).is_file() for name in names):
+            self._check_folder([Sample(name, "", (), source=name, problem="missing") for name in names])
 
     def _check_folder(self, samples: Sequence[Sample]) -> None:
         """Some files may be missing; that none is there is a wrong folder or suffix."""
@@ -153,8 +197,8 @@ class LabelledFiles(Dataset):
             likely = [name for name in table.columns if "patient" in name.lower()]
             if self.patient_column != "patient" or likely:
                 raise DatasetError(
-                    f"{table.path}:1: patient_column: no column {self.patient_column!r}{nearest(self.patient_column, likely)};"
-                    ' name the one to use, or say patient_column: "" if every image is a patient of its own'
+                    f"{table.path}:1: patient_column: no column {self.patient_column!r}; name the one to use, or say"
+                    f' patient_column: "" if every image is a patient of its own{nearest(self.patient_column, likely)}'
                 )
             return images
         patients = table.columns[self.patient_column]
@@ -168,9 +212,7 @@ class LabelledFiles(Dataset):
         splits = table.column(self.split_column, "split_column")
         if self.split and self.split not in splits:
             have = sorted(set(splits))
-            raise DatasetError(
-                f"{table.path}: split: no row of {self.split!r}; there is {', '.join(have[:20])}{nearest(self.split, have)}"
-            )
+            raise DatasetError(f"{table.path}: split: no row of {self.split!r}; there is {among(self.split, have)}")
         return splits
 
     def _whereabouts(self, image: str) -> tuple[str, str | None]:

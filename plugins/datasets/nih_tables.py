@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from auditor import DatasetError, nearest
+from auditor import DatasetError, among, nearest
 
 from .tables import number, rows, text_of
 
@@ -67,7 +67,7 @@ def entries(path: Path) -> Iterator[Entry]:
     place = {name.strip(): column for column, name in enumerate(header)}
     for name in ("Image Index", "Finding Labels", "Patient ID"):
         if name not in place:
-            raise DatasetError(f"{path}:1: no column {name!r}{nearest(name, place)}")
+            raise DatasetError(f"{path}:1: no column {name!r}; there is {among(name, place)}")
     image, findings, patient = (place[name] for name in ("Image Index", "Finding Labels", "Patient ID"))
     age, view = place.get("Patient Age"), place.get("View Position")
     sex = place.get("Patient Gender", place.get("Patient Sex"))
@@ -86,6 +86,14 @@ def entries(path: Path) -> Iterator[Entry]:
             fields[sex] if sex is not None else "",
             fields[view] if view is not None else "",
         )
+
+
+def known_of_people(path: Path) -> tuple[str, ...]:
+    """Which of age, sex and view the header of Data_Entry has."""
+    _, header = next(rows(path), (0, []))
+    names = {name.strip() for name in header}
+    known = {"age": {"Patient Age"}, "sex": {"Patient Gender", "Patient Sex"}, "view": {"View Position"}}
+    return tuple(what for what, columns in known.items() if names & columns)
 
 
 def _years(age: str) -> str:

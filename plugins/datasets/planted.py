@@ -76,6 +76,10 @@ class Planted(Dataset):
         ]
         return len(labels), dict(zip(self.classes(), map(sum, zip(*labels, strict=True)), strict=True))
 
+    def attributes(self) -> tuple[str, ...]:
+        """The letter of the marker, and the patient's group."""
+        return ("marker", "group")
+
     def notes(self) -> tuple[str, ...]:
         """That nothing here is a patient, and what was planted."""
         drawn = "The images are drawn phantoms, not radiographs: their findings, boxes and masks are planted truth."

@@ -6,13 +6,20 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditor import DatasetError, nearest
+from auditor import AuditError, DatasetError, among
 
 MAX_TABLE_BYTES = 512 * 2**20
+_NO_TEXT = {
+    b"PK\x03\x04": "a zip archive, such as an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"PAR1": "a Parquet file",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
 
 
 def text_of(path: Path) -> str:
@@ -22,6 +29,9 @@ def text_of(path: Path) -> str:
             data = handle.read(MAX_TABLE_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    for beginning, kind in _NO_TEXT.items():
+        if data.startswith(beginning):
+            raise DatasetError(f"{path}: found {kind}; allowed: a table as CSV")
     if len(data) > MAX_TABLE_BYTES:
         raise DatasetError(f"{path}: more than {MAX_TABLE_BYTES:,} bytes; a table of images is never that long")
     try:
@@ -59,8 +69,7 @@ class Table:
         """The values of a column; raises DatasetError that says which option asked for it."""
         if name not in self.columns:
             asked = f"{option}: " if option else ""
-            have = ", ".join(list(self.columns)[:20])
-            raise DatasetError(f"{self.path}:1: {asked}no column {name!r}; there is {have}{nearest(name, self.columns)}")
+            raise DatasetError(f"{self.path}:1: {asked}no column {name!r}; there is {among(name, self.columns)}")
         return self.columns[name]
 
 
@@ -71,6 +80,9 @@ def read(path: Path) -> Table:
     names = [name.strip() for name in header]
     if not any(names):
         raise DatasetError(f"{path}: the table is empty; a header row with the names of the columns is expected")
+    for sign, called in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and sign in names[0]:
+            raise DatasetError(f"{path}:1: the columns are separated by {called}; allowed: commas")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DatasetError(f"{path}:1: the column {twice[0]!r} is there more than once")
@@ -83,6 +95,25 @@ def read(path: Path) -> Table:
         body.append(fields)
     columns = zip(*body, strict=True) if body else (() for _ in names)
     return Table(path, dict(zip(names, map(tuple, columns), strict=True)), tuple(numbers))
+
+
+def told(looks: Iterable[tuple[str, Callable[[], object]]]) -> Iterator[str]:
+    """What each look at an option finds wrong, "option: message"; one message per option, and none twice.
+
+    `groups[0]` and `groups[1]` are options of their own; `groups` as a whole is not looked at where one of them is wrong.
+    """
+    wrong: set[str] = set()
+    said: set[str] = set()
+    for option, look in looks:
+        if option in wrong:
+            continue
+        try:
+            look()
+        except AuditError as error:
+            wrong |= {option, option.partition("[")[0]}
+            if str(error) not in said:
+                said.add(str(error))
+                yield f"{option}: {error}"
 
 
 def number(text: str, place: str) -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor import Layers, ModelLoader, ModelRefused
-from auditor.checkpoint import file_digest, load_into, read_card, read_weights, weights_digest
+from auditor import Layers, ModelLoader, ModelRefused, nearest
+from auditor.checkpoint import file_digest, fit, load_into, read_card, read_shapes, read_weights, weights_digest
 
 from ._layers import proposed_layers
 
@@ -59,6 +59,37 @@ class CheckpointLoader(ModelLoader):
         """The `classes` option, or the card's, or () where neither says."""
         return self.classes or tuple(self.card().get("classes", ()))
 
+    def mistakes(self) -> Iterator[str]:
+        """An architecture that nobody knows, a file that is no checkpoint, weights or layers that do not fit the network."""
+        outputs = 0
+        try:
+            outputs = len(self.declared_classes()) if self.checkpoint is None or self.checkpoint.exists() else len(self.classes)
+        except ModelRefused as error:
+            yield f"checkpoint: {error}"
+        try:
+            module = self._sketched(max(1, outputs))
+        except ModelRefused as error:
+            yield str(error)
+            return
+        known = {name for name, _ in module.named_modules() if name}
+        for role, name in asdict(self.layers).items():
+            if name and name not in known:
+                yield f"layers.{role}: no layer {name!r} in {type(module).__name__}{nearest(name, known)}"
+        if self.checkpoint is not None and self.checkpoint.exists() and outputs:
+            yield from self._misfits(module, self.checkpoint)
+
+    def _misfits(self, module: nn.Module, checkpoint: Path) -> Iterator[str]:
+        try:
+            if said := contradictions(self.card(), self):
+                yield f"checkpoint: {checkpoint} says otherwise than audit.yaml: {'; '.join(said)}"
+            fit(module, self.shapes(checkpoint), checkpoint)
+        except ModelRefused as error:
+            yield f"checkpoint: {error}"
+
+    def shapes(self, checkpoint: Path) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of the weights of the checkpoint."""
+        return read_shapes(checkpoint)
+
     def default_layers(self) -> Layers:
         """The last feature maps for attribution, and for dissection the stage before where it is called layer3."""
         if self.layers.attribution and self.layers.dissection:
@@ -86,6 +117,16 @@ class CheckpointLoader(ModelLoader):
 
     def _who(self) -> str:
         return str(self.checkpoint) if self.checkpoint is not None else f"the untrained {self.family()}"
+
+    def _sketched(self, outputs: int) -> nn.Module:
+        """The network without room for its weights; where it cannot be made so, because it computes with them, the network itself."""
+        import torch
+
+        try:
+            with torch.device("meta"):
+                return self._built(outputs)
+        except Exception:
+            return self._built(outputs)
 
     def _built(self, outputs: int) -> nn.Module:
         import torch

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from auditor import ModelRefused, hookimpl, nearest
-from auditor.checkpoint import file_digest, load_into, read_card, read_weights
+from auditor.checkpoint import file_digest, load_into, read_card, read_shapes, read_weights
 
 from ._from_checkpoint import CheckpointLoader
 
@@ -71,6 +71,13 @@ class Monai(CheckpointLoader):
                 return load_into(module, read_weights(file), file)
             except ModelRefused as error:
                 raise ModelRefused(str(error).replace(str(file), f"{checkpoint}: {IN_BUNDLE}")) from error
+
+    def shapes(self, checkpoint: Path) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of the weights of the file, or of the bundle's models/model.pt."""
+        if not _is_bundle(checkpoint):
+            return super().shapes(checkpoint)
+        with bundled_weights(checkpoint) as file:
+            return read_shapes(file)
 
     def checkpoint_digest(self, checkpoint: Path) -> str:
         """sha256 of the file, of a bundle's models/model.pt, or of the whole .zip."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from auditor import ModelRefused, ScoreTable, hookimpl, nearest
+from auditor import ModelRefused, ScoreTable, among, hookimpl, listed
 from auditor.checkpoint import file_digest
 
 from ._log_odds import beyond_the_others, from_probabilities
@@ -51,6 +51,23 @@ class Scores(ScoreTable):
         others = [column for column in header if column != self._image_column(header)]
         return tuple(column.removeprefix(self.prefix) for column in others if column.startswith(self.prefix))
 
+    def mistakes(self) -> Iterator[str]:
+        """A table without a header that can be read, and columns that it does not have."""
+        if not self.table.is_file():
+            return
+        try:
+            header = read_header(self.table)
+        except ModelRefused as error:
+            yield f"table: {error}"
+            return
+        if self.image_column and self.image_column not in header:
+            yield f"image_column: {self._no_column(header, self.image_column)}"
+        for place, name in enumerate(self.classes):
+            if self.prefix + name not in header:
+                yield f"classes[{place}]: {self._no_column(header, self.prefix + name)}"
+        if self.prefix and not any(column.startswith(self.prefix) for column in header):
+            yield f"prefix: {self.table}:1: no column begins with {self.prefix!r}; there is {listed(self.prefix, header)}"
+
     def scores(self, ids: Sequence[str]) -> npt.NDArray[np.float64]:
         """Log-odds [N, K] for these sample ids, finite and ranked exactly as in the table; a row of NaN where there is none.
 
@@ -90,9 +107,11 @@ class Scores(ScoreTable):
 
     def _place(self, header: Sequence[str], column: str) -> int:
         if column not in header:
-            there = ", ".join(header[:20])
-            raise ModelRefused(f"{self.table}:1: no column {column!r}; there is {there}{nearest(column, header)}")
+            raise ModelRefused(self._no_column(header, column))
         return header.index(column)
+
+    def _no_column(self, header: Sequence[str], column: str) -> str:
+        return f"{self.table}:1: no column {column!r}; there is {among(column, header)}"
 
 
 @hookimpl

@@ -47,7 +47,7 @@ class TruncatedDenseNet(CheckpointLoader):
     def build(self, outputs: int) -> nn.Module:
         """T-DenseNet before training."""
         if self.preprocessing.channels != 3:
-            raise ModelRefused(f"preprocessing.channels is {self.preprocessing.channels}: t_densenet takes 3")
+            raise ModelRefused(f"preprocessing.channels: found {self.preprocessing.channels}; t_densenet takes 3")
         return TDenseNet(outputs)
 
     def default_layers(self) -> Layers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from auditor import ModelRefused, hookimpl, nearest
+from auditor import ModelRefused, among, hookimpl
 
 from ._from_checkpoint import CheckpointLoader
 
@@ -39,10 +39,11 @@ class Torchvision(CheckpointLoader):
 
         known = models.list_models(module=models)
         if self.architecture not in known:
-            near = nearest(self.architecture, known)
-            raise ModelRefused(f"architecture: torchvision has no classifier {self.architecture!r}{near}")
+            raise ModelRefused(
+                f"architecture: torchvision has no classifier {self.architecture!r}; allowed: {among(self.architecture, known)}"
+            )
         if self.preprocessing.channels != 3:
-            raise ModelRefused(f"preprocessing.channels is {self.preprocessing.channels}: {self.architecture} takes 3")
+            raise ModelRefused(f"preprocessing.channels: found {self.preprocessing.channels}; {self.architecture} takes 3")
         options: dict[str, Any] = {}
         if self.architecture in WITH_SIDE_HEADS:
             options = {"init_weights": self.checkpoint is None, "aux_logits": self._has_side_heads()}
@@ -50,10 +51,10 @@ class Torchvision(CheckpointLoader):
         return network
 
     def _has_side_heads(self) -> bool:
-        from auditor.checkpoint import read_weights
+        from auditor.checkpoint import read_shapes
 
         beginning = WITH_SIDE_HEADS[self.architecture]
-        return self.checkpoint is not None and any(key.startswith(beginning) for key in read_weights(self.checkpoint))
+        return self.checkpoint is not None and any(key.startswith(beginning) for key in read_shapes(self.checkpoint))
 
 
 @hookimpl

@@ -214,7 +214,7 @@ class Block:
             cells.append(cell)
         beside = "not known" if levels[0] is None else figure(levels[0])
         return {
-            "name": class_title(name), "whole": name in WHOLES, "n": f"{spread(counts)} classes" if name in OVER_CLASSES else spread(counts), "cells": merged(cells),
+            "name": class_title(name), "whole": name in WHOLES, "n": spread(counts, "class") if name in OVER_CLASSES else spread(counts), "cells": merged(cells),
             "chance": beside if even else DIFFERS,
         }  # fmt: skip
 

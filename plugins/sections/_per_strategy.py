@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from auditor import Evidence
-from auditor.drawing import clean_label, figure, signed
+from auditor.drawing import clean_label, figure, how_many, signed
 
 from ._reading import strategies
 from ._verdicts import NO_VERDICT, joint
@@ -143,7 +143,7 @@ def beyond(low: float | None, chance: float | None) -> bool:
 def in_figures(levels: Sequence[Any], show: Callable[[float], str] = figure) -> str:
     """The number of one network with its interval; of several, from the lowest to the highest."""
     if len(levels) > 1:
-        return f"{_span([level.value for level in levels], show)}, {figure(len(levels))} networks"
+        return f"{_span([level.value for level in levels], show)}, {how_many(len(levels), 'network')}"
     (level,) = levels
     return show(level.value) + (f" ({show(level.low)} to {show(level.high)})" if level.low is not None else "")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from auditor import Evidence
-from auditor.drawing import figure, key, signed
+from auditor.drawing import figure, how_many, key, signed
 
 from ._apart import set_apart
 from ._per_strategy import (
@@ -84,7 +84,7 @@ def looks(evidence: Evidence, row: Row) -> Cell:
         return Cell(TOO_FEW, number, versus)
     shown = [level for level in levels if level.low is not None and level.low > 0]
     if len(shown) < len(levels):
-        some = f"only in {figure(len(shown))} of {figure(len(levels))} networks" if shown else "not shown"
+        some = f"only in {figure(len(shown))} of {how_many(len(levels), 'network')}" if shown else "not shown"
         return Cell(some, number, versus, "bad")
     unseen = findings_that(evidence, row, "kappa_loc", attribution, lambda level: level.low <= 0)
     return Cell(f"yes, but not shown for {listed(unseen)}" if unseen else "yes", number, versus, "open" if unseen else "good")

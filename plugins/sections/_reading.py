@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from auditor import Evidence
-from auditor.drawing import figure
+from auditor.drawing import figure, how_many
 from auditor.wording import title as title
 
 if TYPE_CHECKING:
@@ -197,7 +197,8 @@ def plain(value: Any) -> str:
     return ", ".join(plain(item) for item in value) if isinstance(value, list | tuple) else str(value)
 
 
-def spread(numbers: Sequence[int]) -> str:
-    """`48`, or `46 to 48` where models differ."""
+def spread(numbers: Sequence[int], noun: str = "") -> str:
+    """`48`, or `46 to 48` where models differ; with a noun `48 classes`."""
     low, high = min(numbers, default=0), max(numbers, default=0)
-    return figure(low) if low == high else f"{figure(low)} to {figure(high)}"
+    most = how_many(high, noun) if noun else figure(high)
+    return most if low == high else f"{figure(low)} to {most}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auditor import Evidence
-from auditor.drawing import figure, key
+from auditor.drawing import figure, how_many, key
 
 from ._reading import OVER_CLASSES, class_title, model_titles, ordered_classes, ordered_models, strategies, title
 
@@ -22,7 +22,7 @@ def training_images(evidence: Evidence) -> str | None:
     lost, of = len(told["quarantined"]), f" of {figure(told['available'])}" if told["available"] > told["listed"] else ""
     return (
         f"Training images: listed {figure(told['listed'])}{of} = used {figure(told['used'])} + quarantined {figure(lost)}, of "
-        f"{figure(told['patients'])} patients, prepared like the audited images."
+        f"{how_many(told['patients'], 'patient')}, prepared like the audited images."
     )
 
 

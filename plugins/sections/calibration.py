@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auditor import Evidence, Section, hookimpl
-from auditor.drawing import figure, key
+from auditor.drawing import figure, how_many, key
 from auditor.reliability_chart import Reliability, reliability_chart
 
 from ._blocks import metric_block
@@ -53,8 +53,8 @@ def _split(evidence: Evidence) -> str | None:
         return None
     curve = evidence.curves[0]
     return (
-        f"Recalibration was fitted on {figure(curve.fitted_on)} patients; every number here, those before recalibration too, is of the other "
-        f"{figure(curve.measured_on)} patients. No patient is on both sides."
+        f"Recalibration was fitted on {how_many(curve.fitted_on, 'patient')}; every number here, those before recalibration too, is of the other "
+        f"{how_many(curve.measured_on, 'patient')}. No patient is on both sides."
     )
 
 

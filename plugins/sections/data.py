@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor import Evidence, Section, hookimpl
-from auditor.drawing import figure
+from auditor.drawing import figure, how_many
 
 from ._card import card_rows, known_rows
 from ._copies import copies_table, copies_told
@@ -61,7 +61,7 @@ def _options(options: Mapping[str, Any]) -> str:
 
 def _training(training: Mapping[str, Any]) -> str:
     return (
-        f"{figure(training['listed'])} listed → {figure(training['used'])} used, of {figure(training['patients'])} patients; "
+        f"{figure(training['listed'])} listed → {figure(training['used'])} used, of {how_many(training['patients'], 'patient')}; "
         f"{figure(len(training['quarantined']))} set aside"
     )
 
@@ -90,7 +90,9 @@ def _met(evidence: Evidence) -> str | None:
         return None
     trained, chosen = (_most([met[side] for met in told]) for side in ("training", "validation"))
     unknown = (
-        f"; not known for {figure(len(known) - len(told))} of {figure(len(known))} networks" if len(told) < len(known) else ""
+        f"; not known for {figure(len(known) - len(told))} of {how_many(len(known), 'network')}"
+        if len(told) < len(known)
+        else ""
     )
     return f"{trained} trained on, {chosen} used to choose the best epoch{unknown}"
 

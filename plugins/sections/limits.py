@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor import Evidence, Section, hookimpl
-from auditor.drawing import figure
+from auditor.drawing import figure, how_many
 
 from ._card import card_rows
 from ._reading import OVER_CLASSES, title
@@ -63,7 +63,7 @@ def _unmeasured(evidence: Evidence) -> str:
     lacking = [row for row in evidence.summaries if row.value is None and row.class_name not in OVER_CLASSES]
     if not lacking:
         return ""
-    return f"{figure(len(lacking))} of {figure(len(evidence.summaries))} numbers have no value; each says why in its place."
+    return f"{figure(len(lacking))} of {how_many(len(evidence.summaries), 'number')} have no value; each says why in its place."
 
 
 def _boxes(evidence: Evidence) -> str:
@@ -73,7 +73,7 @@ def _boxes(evidence: Evidence) -> str:
     if boxed == 0:
         return "No image has a reference box: where the networks look could not be held against anything."
     return (
-        f"Only {figure(boxed)} of {figure(used)} images have a reference box: what is said about maps holds for these."
+        f"Only {figure(boxed)} of {how_many(used, 'image')} have a reference box: what is said about maps holds for these."
         if boxed < used
         else ""
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor import Evidence, Section, hookimpl
+from auditor.drawing import how_many
 
 from ._paper import asked_about
 from ._reading import bounds, chance_words, home, plain, title
@@ -86,7 +87,7 @@ def _card(name: str, metric: Mapping[str, Any], where: str, n: int) -> dict[str,
             ("Undefined", str(metric.get("undefined") or "never")),
             ("Source", str(metric.get("reference") or "not stated")),
             ("Pitfalls", " ".join(part for part in (pitfall, general) if part) or "none declared"),
-            ("Reported", f"{n} numbers in this audit" if n else "no number of its own in this audit"),
+            ("Reported", f"{how_many(n, 'number')} in this audit" if n else "no number of its own in this audit"),
         ],
     }
 

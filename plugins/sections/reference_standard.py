@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor import Evidence, Section, hookimpl
-from auditor.drawing import figure
+from auditor.drawing import figure, how_many
 
 from ._card import card_rows, known_rows
 
@@ -40,7 +40,7 @@ def _counted(evidence: Evidence) -> list[tuple[str, str | None]]:
     boxed, lost = data.get("boxed_images"), boxes.get("quarantined", 0)
     lost = lost if isinstance(lost, int) else len(lost)
     said = f"{figure(boxes['listed'])} listed → {figure(boxes['used'])} used; {figure(lost)} set aside" if boxes else None
-    share = f"{figure(boxed)} of {figure(evidence.accounting['used'])} images used" if isinstance(boxed, int) else None
+    share = f"{figure(boxed)} of {how_many(evidence.accounting['used'], 'image')} used" if isinstance(boxed, int) else None
     return [
         ("Classes", figure(len(data["classes"])) if data.get("classes") else None),
         ("Reference boxes", said),

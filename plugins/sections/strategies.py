@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor import Evidence, Section, hookimpl
-from auditor.drawing import figure, key
+from auditor.drawing import figure, how_many, key
 
 from ._card import card_rows
 from ._reading import ordered_models, strategies, title
@@ -128,7 +128,7 @@ def _words(value: Any) -> str:
 
 def _trained(evidence: Evidence) -> str:
     train = evidence.dataset.get("train")
-    return f"training split of {figure(train['images'])} images" if train else "training split not known"
+    return f"training split of {how_many(train['images'], 'image')}" if train else "training split not known"
 
 
 def _classes(evidence: Evidence) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor import Evidence, Finding, Section, hookimpl
-from auditor.drawing import figure, signed
+from auditor.drawing import figure, how_many, signed
 
 from ._alone import overall_numbers
 from ._card import said
@@ -148,12 +148,12 @@ def _facts(evidence: Evidence, order: list[str]) -> list[tuple[str, str, str]]:
         (
             "Networks",
             figure(len(evidence.models)),
-            f"{figure(len(order))} strategies, reference {order[0] if order else 'none'}",
+            f"{how_many(len(order), 'strategy')}, reference {order[0] if order else 'none'}",
         ),
         (
             "Classes",
             figure(len(data.get("classes", ()))),
-            f"{figure(boxed)} images with boxes" if isinstance(boxed, int) else "boxes not counted",
+            f"{how_many(boxed, 'image')} with boxes" if isinstance(boxed, int) else "boxes not counted",
         ),
     ]
 
@@ -205,7 +205,7 @@ def _cannot(evidence: Evidence) -> list[str]:
         sentences.append(f"That two strategies are equivalent in {what}: audit.yaml declares no margin for it.")
     if missing:
         sentences.append(
-            f"Anything about {figure(missing)} of {figure(len(evidence.comparisons))} contrasts that could not be estimated; each says why in its place."
+            f"Anything about {figure(missing)} of {how_many(len(evidence.comparisons), 'contrast')} that could not be estimated; each says why in its place."
         )
     trained = Counter((model["strategy"], model.get("family")) for model in evidence.models)
     if trained and min(trained.values()) == 1:

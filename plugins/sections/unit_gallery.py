@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auditor import Evidence, Section, hookimpl
-from auditor.drawing import figure, key
+from auditor.drawing import figure, how_many, key
 from auditor.shown_units import KIND, RULE, ShownUnit
 from auditor.unit_plate import Top, unit_key, unit_plate
 
@@ -85,7 +85,7 @@ def _unit(evidence: Evidence, unit: ShownUnit, network: str) -> dict[str, Any]:
     return {
         "title": title,
         "iou": unit.iou,
-        "says": f"IoU {figure(unit.iou)} with the boxes of {unit.class_name} over {figure(unit.n)} cases of {figure(unit.n_patients)} patients"
+        "says": f"IoU {figure(unit.iou)} with the boxes of {unit.class_name} over {how_many(unit.n, 'case')} of {how_many(unit.n_patients, 'patient')}"
         + ("; a controlled detector." if named else "; not among the controlled detectors." if evidence.detectors else "."),
         "drawing": unit_plate(tops, title=f"{network}: {title}, its top images", ident=f"unit-{evidence.units.index(unit) + 1}")
         if tops

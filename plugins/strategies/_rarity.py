@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from auditor import ClassCounts, ConfigError, nearest
+from auditor import ClassCounts, ConfigError, among
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ def rare_classes(counts: ClassCounts, named: Sequence[str] | None, strategy: str
     """
     for name in named or ():
         if name not in counts.classes:
-            allowed = f"{', '.join(counts.classes)}{nearest(name, counts.classes)}"
+            allowed = f"{among(name, counts.classes)}"
             raise ConfigError(f"{strategy}: rare: found {name!r}, which is no class; allowed: {allowed}")
     if named is None:
         rare = [p < SHARE * (p + n) for p, n in zip(counts.positives, counts.negatives, strict=True)]
