@@ -27,6 +27,7 @@ from .permuted import PERMUTED, Permuted, permuted
 from .rows import MACRO, MODEL, Cohort
 from .seeds import crossed, side_of
 from .split_numbers import ACROSS, BETWEEN, OWN, across, of_audited, of_step
+from .under_change import CHANGED, under_change
 
 FEW = 20
 NOT_FINITE = "not estimable (no finite value or interval)"
@@ -37,7 +38,7 @@ Found = dict[int, Influence | str]
 
 def handles(metric: Metric) -> bool:
     """Whether the numbers of this metric are made here."""
-    return metric.statistic in (*PERMUTED, *STATISTICS, *RATES, *BETWEEN, *OWN, *ACROSS)
+    return metric.statistic in (*PERMUTED, *STATISTICS, *RATES, *BETWEEN, *OWN, *ACROSS, *CHANGED)
 
 
 def measured(metric: Metric, network: Columns) -> bool:
@@ -137,7 +138,7 @@ def of_cases(metric: Metric, network: Columns, cohort: Cohort, number: int, samp
 
 def _maker(statistic: str) -> Callable[[Metric, Columns, Cohort, int, Integers], Influence | str]:
     """What makes a number of one class."""
-    known = {PERMUTED: _permuted, tuple(RATES): _rate, OWN: of_audited, BETWEEN: of_step}
+    known = {PERMUTED: _permuted, tuple(RATES): _rate, OWN: of_audited, BETWEEN: of_step, CHANGED: under_change}
     return next((make for names, make in known.items() if statistic in names), _calibrated)
 
 
@@ -194,7 +195,17 @@ def _together(found: Found, cohort: Cohort) -> list[tuple[str, Influence | str, 
         reasons = {number: part for number in members if isinstance(part := found[number], str)}
         absent = [cohort.classes[number] for number in reasons]
         said = f"{len(absent)} of {len(members)} classes left out: {', '.join(absent)}" if absent and used else None
-        rows.append((name, averaged(used)._replace(fewest=None) if used else _why_none(set(reasons.values())), len(used), said))
+        rarer = max(
+            (part.rarer for part in used if part.rarer is not None), default=None
+        )  # a mean is warned of where all classes are
+        rows.append(
+            (
+                name,
+                averaged(used)._replace(fewest=None, rarer=rarer) if used else _why_none(set(reasons.values())),
+                len(used),
+                said,
+            )
+        )
     return rows
 
 
@@ -208,6 +219,8 @@ def _why_none(reasons: set[str]) -> str:
 def _few(part: Influence) -> str | None:
     if part.fewest is not None and part.fewest < FEW:
         return f"fewer than {FEW} patients among the audited or the training images: interval not reliable"
+    if part.rarer is not None and part.rarer < FEW:
+        return f"fewer than {FEW} positive or negative patients: interval not reliable"
     return f"fewer than {FEW} patients: interval not reliable" if 0 < len(part.patient) < FEW else None
 
 

@@ -26,6 +26,16 @@ AVERAGING = {
     "sensitivity": "One share per class over its positives, at the threshold of the network and class; then the plain mean over the classes that have a "
     "number. Intervals treat patients as independent and take the threshold as given.",
     "specificity": "The same over the negatives. It was set, so it is not contrasted.",
+    "ranking_change": "As for AUROC, network by network on the same images; then the plain mean over the changes and over the classes that have a "
+    "number. Intervals by DeLong's method clustered by patient, of the difference itself.",
+    "ranking": "As for AUROC; intervals by DeLong's method clustered by patient.",
+    "flipped": "Mean over the images with a known label, then over the changes and over the classes that have a number. Intervals treat patients as "
+    "independent and take the threshold as given.",
+    **dict.fromkeys(
+        ("moved", "moved_signed"),
+        "Mean over the images with a known label, then over the changes and over the classes that have a number. Intervals treat patients as "
+        "independent; the standard deviation is estimated with it.",
+    ),
     "elsewhere": "Kept per case and box, and not averaged.",
     "none": "Kept per case and not averaged, or one number for the network as a whole.",
 }
@@ -52,7 +62,11 @@ class Methods(Section):
         """A card per declared metric, and how things were attributed."""
         homes = {row.metric: home(evidence, row.analysis) for row in evidence.summaries}
         full = asked_about(evidence)
-        kept = {name for name, metric in evidence.metrics.items() if metric.get("statistic") == "elsewhere"}
+        kept = {
+            name
+            for name, metric in evidence.metrics.items()
+            if metric.get("statistic") == "elsewhere" or _is_told_by_another(metric)
+        }
         counts: dict[str, int] = {}
         for row in evidence.summaries:
             counts[row.metric] = counts.get(row.metric, 0) + (row.value is not None)
@@ -65,6 +79,11 @@ class Methods(Section):
             "analyses": [_use(item) for item in evidence.audit.get("analyses", ())],
             "attributions": [_use(item) for item in evidence.audit.get("attributions", ())],
         }
+
+
+def _is_told_by_another(metric: Mapping[str, Any]) -> bool:
+    """As `Metric.told_by_another`: one of many changes of a metric whose card says all but its name."""
+    return bool(metric.get("repeats")) and (bool(metric.get("over")) or metric.get("statistic") == "none")
 
 
 def _card(name: str, metric: Mapping[str, Any], where: str, n: int) -> dict[str, Any]:
