@@ -1,4 +1,4 @@
-"""Changes of a picture that happen in a clinic, each with its strength and what it stands for (docs/methods.md F.1).
+"""Changes of a picture that happen in a clinic, each with its strength and what it stands for (docs/methods.md G.1).
 
 They act on grey values in 0..1 before a network's normalisation and on its input grid, so that one strength is one share of the
 picture for every network. What is drawn (noise, sides) is drawn per image: all networks of one input size see the same picture.

@@ -38,12 +38,12 @@ class Metric:
     `ranking` is an AUROC that is told and not contrasted. `ranking_change`, `flipped`, `moved` and `moved_signed` hold log-odds under
     changes of the picture, in the per-case metrics `over`, against those of the picture as it is (`of`), and take the mean over the
     changes: the AUROC less the AUROC; the share of cases on the other side of the threshold that the share `at` of the negatives does not
-    exceed; and the size, or the signed size, of the change in standard deviations of `of` (docs/methods.md F.2).
+    exceed; and the size, or the signed size, of the change in standard deviations of `of` (docs/methods.md G.2).
 
     `pitfall` says in a sentence how the number misleads; it stands on the metric's card in the report.
 
     With `repeats` a metric is another one, measured under a changed assumption that `assuming` puts in words. It is shown beside
-    that one and gets no verdict of its own.
+    that one and gets no verdict of its own. One of many such has no `card` of its own: that of the metric it repeats says it all.
 
     From `shift` to `standardised_asymmetry` they say how the values of `of` on the audited images differ from those on the training images
     (docs/methods.md D.3): the shift of the mean, plain (`change` where its scale is one for all networks), in standard deviations, and as a ratio; the change of the share below 0; the
@@ -71,13 +71,9 @@ class Metric:
     assuming: str = ""
     undefined: str = "undefined"
     pitfall: str = ""
+    card: bool = True
 
     @property
     def per_case(self) -> bool:
         """Whether `measure` returns a value of it for every case."""
         return not self.of
-
-    @property
-    def told_by_another(self) -> bool:
-        """Whether it needs no card of its own: it is one of many changes of another metric, whose card says all but its name."""
-        return bool(self.repeats) and (bool(self.over) or self.statistic == "none")

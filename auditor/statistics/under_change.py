@@ -1,7 +1,7 @@
 """What changes of the picture do to the answers of one network on one class: to the ranking, the decisions, the scores.
 
 `before` [n] are log-odds of the pictures as they are, `after` [V, n] those under V changes; every number is a mean over the changes,
-paired case by case, and its error a sum over patients (docs/methods.md F.2).
+paired case by case, and its error a sum over patients (docs/methods.md G.2).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from auditor import ConfigError, nearest
 from auditor.corruptions import CORRUPTIONS, Corruption, pick
 
 ALL = tuple(CORRUPTIONS)
-REFERENCE = "docs/methods.md F.2"
+REFERENCE = "docs/methods.md G.2"
 
 
 def checked(analysis: str, changes: Sequence[str], images: int) -> None:

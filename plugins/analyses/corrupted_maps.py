@@ -20,7 +20,7 @@ NO_MAP = "no finite map of the picture as it is, or the same value everywhere"
 
 @dataclass(frozen=True)
 class CorruptedMaps(Analysis):
-    """Whether maps stay where they were under the changes of `corruptions` (docs/methods.md F.3).
+    """Whether maps stay where they were under the changes of `corruptions` (docs/methods.md G.3).
 
     For each finding that an image shows, the map of the changed picture is moved back where the change turned, shifted or cropped it,
     and held against the map of the picture as it is. At most `images` images are drawn, the same for all networks.
@@ -53,7 +53,7 @@ class CorruptedMaps(Analysis):
             "low": -1,
             "high": 1,
             "chance": "0",
-            "reference": "docs/methods.md F.3",
+            "reference": "docs/methods.md G.3",
             "undefined": NO_MAP,
         }
         return (
@@ -68,7 +68,7 @@ class CorruptedMaps(Analysis):
             *(
                 Metric(
                     f"map_agreement_{change.name}", f"map_agreement of one change. {change.reading}", repeats="map_agreement",
-                    assuming=change.words, **common,
+                    assuming=change.words, card=False, **common,
                 )
                 for change in asked(self.changes)
             ),

@@ -23,7 +23,7 @@ SIMULATED = "The changes are simulated, one at a time and mild; another hospital
 
 @dataclass(frozen=True)
 class Corruptions(Analysis):
-    """What clinically likely changes of the picture do to ranking, decisions and scores (docs/methods.md F).
+    """What clinically likely changes of the picture do to ranking, decisions and scores (docs/methods.md G).
 
     Every change acts on the grey values that the network is about to be fed, before its normalisation: `brighter`, `darker`,
     `narrow_window`, `wide_window`, `noise`, `blur`, `low_resolution`, `jpeg`, `rotation`, `shift`, `crop`. At most `images` images are
@@ -92,7 +92,7 @@ class Corruptions(Analysis):
                 statistic="ranking", repeats="auroc", assuming="images drawn for the changes", **common,
             ),
             *(
-                Metric(_of(change), f"The same for the picture {change.words}.", repeats=BEFORE, assuming=change.words, **kept)
+                Metric(_of(change), f"The same for the picture {change.words}.", repeats=BEFORE, assuming=change.words, card=False, **kept)
                 for change in asked(self.changes)
             ),
         )  # fmt: skip
@@ -101,7 +101,7 @@ class Corruptions(Analysis):
         """The numbers of each change by itself."""
         found = []
         for change in asked(self.changes):
-            alone: dict[str, Any] = {**common, "over": (_of(change),), "chance": "0"}
+            alone: dict[str, Any] = {**common, "over": (_of(change),), "chance": "0", "card": False}
             told = {"assuming": change.words, **alone}
             found += [
                 Metric(

@@ -65,7 +65,7 @@ class Methods(Section):
         kept = {
             name
             for name, metric in evidence.metrics.items()
-            if metric.get("statistic") == "elsewhere" or _is_told_by_another(metric)
+            if metric.get("statistic") == "elsewhere" or not metric.get("card", True)
         }
         counts: dict[str, int] = {}
         for row in evidence.summaries:
@@ -79,11 +79,6 @@ class Methods(Section):
             "analyses": [_use(item) for item in evidence.audit.get("analyses", ())],
             "attributions": [_use(item) for item in evidence.audit.get("attributions", ())],
         }
-
-
-def _is_told_by_another(metric: Mapping[str, Any]) -> bool:
-    """As `Metric.told_by_another`: one of many changes of a metric whose card says all but its name."""
-    return bool(metric.get("repeats")) and (bool(metric.get("over")) or metric.get("statistic") == "none")
 
 
 def _card(name: str, metric: Mapping[str, Any], where: str, n: int) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def _chart(evidence: Evidence) -> dict[str, Any] | None:
     single = _single(evidence, "auroc_change")
     first = {str(m["strategy"]): str(m["id"]) for m in reversed(ordered_models(evidence))}
     marks = [
-        Interval(single[name], strategy, row.value, row.low, row.high, row.missing)
+        Interval(single[name].partition(" (")[0], strategy, row.value, row.low, row.high, row.missing)
         for name in _by_worst(evidence, "auroc_change")
         for strategy in order
         for row in evidence.select(name, class_name=OVERALL)
