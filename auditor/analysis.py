@@ -53,6 +53,11 @@ class Analysis:
         return 0
 
     @property
+    def grouped_by(self) -> tuple[str, ...]:
+        """Attributes of `subgroups` in audit.yaml whose groups it is handed with the embeddings."""
+        return ()
+
+    @property
     def observes(self) -> frozenset[str]:
         """What the first look reads, where that is not what `needs` says; it is handed the cases that have all of it."""
         return self.needs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -176,12 +176,16 @@ def make(
     check_samples(listed, classes, config.place("dataset"), problems)
     gates.check(config, gates.measured(analyses, attributions, config.strategies, config.reference, classes), problems)
     groups.check(config, declared(analyses), listed, problems)
+    groups.check_asked(config, analyses, problems)
     models = _plan_models(loaders, classes, config, registry, problems)
     problems.stop()
     samples, boxes = _with_usable_boxes(_limited(listed, limit), classes)
     data_digest, data_key = _data_keys(dataset, classes, samples, registry)
     gallery = _choose_pictures(samples, classes, config) if config.report.images and attributions else frozenset()
-    units, unmet = _units(models, attributions, analyses, registry, (data_key, config.batch, config.seed, device), gallery)
+    told = {analysis.name: groups.fingerprint(config, analysis, samples) for analysis in analyses}
+    units, unmet = _units(
+        models, attributions, analyses, registry, (data_key, config.batch, config.seed, device), gallery, told
+    )
     audit = Plan(
         config=config, registry=registry, dataset=dataset, classes=classes, samples=samples, available=len(listed),
         data_digest=data_digest, data_key=data_key, boxes=boxes, models=models, attributions=attributions, analyses=analyses, units=units,
@@ -417,8 +421,9 @@ def _units(
     registry: Registry,
     shared: tuple[Any, ...],
     gallery: frozenset[tuple[int, int]],
+    told: Mapping[str, Any] | None = None,
 ) -> tuple[tuple[Unit, ...], tuple[tuple[str, str, str], ...]]:
-    """Units of work, and what could not become one: (model, analysis, reason)."""
+    """Units of work, and what could not become one: (model, analysis, reason). `told` are the groups that analyses ask for, by name."""
     units: list[Unit] = []
     unmet: list[tuple[str, str, str]] = []
     looks = [(attribution, component_identity("attributions", attribution, registry)) for attribution in attributions]
@@ -429,6 +434,8 @@ def _units(
                 unmet.append((model.id, analysis.name, reason))
                 continue
             what = component_identity("analyses", analysis, registry)
+            if by_group := (told or {}).get(analysis.name):
+                what = (*what, by_group)
             for attribution, look in looks if "attribution" in analysis.needs else [(None, None)]:
                 units.append(Unit(digest(model.id, model.identity, shared, what, look), model.id, analysis, attribution))
         for attribution, look in looks if gallery and model.explained else ():

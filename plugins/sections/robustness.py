@@ -37,7 +37,7 @@ HEADINGS: Mapping[str, tuple[str, str]] = {
 
 
 class Robustness(Section):
-    """The changes on one image, a chart and tables by change, the findings that suffer most, then each number."""
+    """The changes on one image, a chart and tables by change, the findings that suffer most, each number, and what features tell."""
 
     name = "robustness"
     title = "Robustness"
@@ -55,6 +55,7 @@ class Robustness(Section):
         pictures = [picture for picture in evidence.pictures if picture.kind == "changed"]
         return {
             "measured": bool(found),
+            "read": _read_out(evidence),
             "drawn": _drawn(evidence),
             "images": bool((evidence.audit.get("report") or {}).get("images", True)),
             "strip": strip(pictures) if pictures else None,
@@ -195,6 +196,32 @@ def _worst(evidence: Evidence) -> dict[str, Any] | None:
             for name in ordered_classes(evidence, (row.class_name for row in rows))
         ],
     }
+
+
+def _read_out(evidence: Evidence) -> dict[str, Any] | None:
+    """A row per network and attribute: how well its groups are read off the features, on all images and on those without a finding."""
+    order, names = strategies(evidence), model_titles(evidence)
+    rows = {(row.metric, row.model): row for row in evidence.summaries if row.metric.startswith("read_out_")}
+    asked = [metric for metric in evidence.metrics if metric.startswith("read_out_") and not metric.endswith("_no_finding")]
+    lines = [
+        {
+            "name": f"{metric.removeprefix('read_out_').replace('_', ' ')}: {model['strategy']}, {names[str(model['id'])]}",
+            "mark": key(str(model["strategy"]), order),
+            "cells": [
+                {
+                    **_cell(row, figure),
+                    "n": f"{figure(row.n)} ({figure(row.n_patients or 0)})" if row and row.n else "",
+                    "note": row.note if row else None,
+                }
+                for ending in ("", "_no_finding")
+                for row in [rows.get((f"{metric}{ending}", str(model["id"])))]
+            ],
+        }
+        for metric in asked
+        for model in ordered_models(evidence)
+        if (metric, str(model["id"])) in rows
+    ]
+    return {"rows": lines} if lines else None
 
 
 def _lowest(rows: Sequence[Any], single: Mapping[str, str]) -> dict[str, Any]:
