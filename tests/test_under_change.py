@@ -143,6 +143,10 @@ def test_levels_and_contrasts_of_two_networks() -> None:
         apart = {row["class_name"]: row for row in estimates.contrasts(metric, [other], [one], cohort)}
         theirs = {row["class_name"]: row["value"] for row in estimates.levels(metric, other, cohort)}
         assert apart["Mass"]["difference"] == pytest.approx(theirs["Mass"] - levels["Mass"]["value"])
+        (mean,) = (row for row in estimates.contrasts(metric, [other], [one], cohort) if row["class_name"] == MACRO)
+        said = "fewer than 20 positive or negative patients: Hernia"
+        assert mean["note"] == (said if name.startswith("ranking") else None)
+        assert mean["effect"] is not None
     worse = {row["class_name"]: row for row in estimates.contrasts(METRICS["moved"], [other], [one], cohort)}
     assert worse["Mass"]["low"] > 0
 

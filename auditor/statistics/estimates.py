@@ -188,25 +188,28 @@ def evaluated(
 
 
 def _together(found: Found, cohort: Cohort) -> list[tuple[str, Influence | str, int, str | None]]:
-    """(pseudo class, mean of its classes that have a number, how many those are, which were left out)."""
+    """(pseudo class, mean of its classes that have a number, how many those are, which were left out or have few patients)."""
     rows: list[tuple[str, Influence | str, int, str | None]] = []
     for name, members in [*cohort.groups, (MACRO, tuple(range(len(cohort.classes))))]:
         used = [part for number in members if isinstance(part := found[number], Influence)]
         reasons = {number: part for number in members if isinstance(part := found[number], str)}
         absent = [cohort.classes[number] for number in reasons]
-        said = f"{len(absent)} of {len(members)} classes left out: {', '.join(absent)}" if absent and used else None
-        rarer = max(
-            (part.rarer for part in used if part.rarer is not None), default=None
-        )  # a mean is warned of where all classes are
-        rows.append(
-            (
-                name,
-                averaged(used)._replace(fewest=None, rarer=rarer) if used else _why_none(set(reasons.values())),
-                len(used),
-                said,
-            )
-        )
+        said = [f"{len(absent)} of {len(members)} classes left out: {', '.join(absent)}"] if absent and used else []
+        few = [cohort.classes[number] for number in members if _is_few(found[number])]
+        said += [f"fewer than {FEW} positive or negative patients: {', '.join(few)}"] if 0 < len(few) < len(used) else []
+        number = averaged(used)._replace(fewest=None, rarer=_most(used)) if used else _why_none(set(reasons.values()))
+        rows.append((name, number, len(used), "; ".join(said) or None))
     return rows
+
+
+def _is_few(part: Influence | str) -> bool:
+    """Whether a class has too few of the rarer kind of patients where positives are ranked above negatives."""
+    return isinstance(part, Influence) and part.rarer is not None and part.rarer < FEW
+
+
+def _most(parts: Sequence[Influence]) -> int | None:
+    """The rarer kind of the class that has most of them: a mean over classes is unreliable only where every class is."""
+    return max((part.rarer for part in parts if part.rarer is not None), default=None)
 
 
 def _why_none(reasons: set[str]) -> str:
