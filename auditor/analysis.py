@@ -10,6 +10,8 @@ from .metric import Metric
 from .tally import Tally
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .batch import View
     from .embedded import Concluded, Decision, Embedded
 
@@ -41,12 +43,31 @@ class Analysis:
     concludes: ClassVar[bool] = False
 
     @property
+    def most_images(self) -> int | None:
+        """Of how many images it wants to see the cases: that many are drawn by a keyed hash, the same for all networks; None: all."""
+        return None
+
+    @property
+    def further_passes(self) -> int:
+        """How many times it puts each of its images through the network beyond the shared pass, for `auditor plan`."""
+        return 0
+
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        """Attributes of `subgroups` in audit.yaml whose groups it is handed with the embeddings."""
+        return ()
+
+    @property
     def observes(self) -> frozenset[str]:
         """What the first look reads, where that is not what `needs` says; it is handed the cases that have all of it."""
         return self.needs
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         """{metric name: values [P]} for the P cases of the batch; NaN where the number is undefined."""
+        return {}
+
+    def examples(self, batch: View) -> Mapping[str, Tensor]:
+        """{words: picture [C, H, W] in 0..1} of the one image of this view, for the report; asks for nothing but its pictures."""
         return {}
 
     def tallies(self) -> Mapping[str, Tally]:

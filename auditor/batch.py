@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from .masks import NO_MASK, Mask, on_grid
 from .network import Cases, Network
 from .placement import Regions, regions
 from .tally import Tally
+from .versions import Film, versioned
 
 if TYPE_CHECKING:
     from .attribution import Attribution
@@ -32,7 +33,8 @@ class Batch:
     """n samples as one model sees them, all of them read; a thing is computed on first asking and then kept.
 
     Inputs may be padded beyond n; everything handed out has n rows. `images` is None for a table of scores and on a second
-    look, `features` is given on a second look. `skip` holds images that the model gave no usable answer for.
+    look, `features` is given on a second look. `skip` holds images that the model gave no usable answer for. `film` is what the images
+    were before they were prepared for the network. `lot` are the places of the samples in a fixed random order of the data set.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class Batch:
         seed: int = 0,
         elsewhere: Elsewhere | None = None,
         masks: Callable[[int], Mask | str] | None = None,
+        film: Film | None = None,
+        lot: Sequence[int] | None = None,
     ) -> None:
         self.samples, self.classes, self.size, self.seed = tuple(samples), tuple(classes), size, seed
         self.network, self.images = network, images
@@ -57,6 +61,7 @@ class Batch:
         self._maps: dict[tuple[int, int, int], Tensor] = {}
         self._elsewhere = elsewhere
         self.mask = masks or (lambda image: NO_MASK)
+        self.film, self.lot = film, lot
         self.skip: frozenset[int] = frozenset()
         self._cases: dict[tuple[frozenset[str], frozenset[int]], tuple[list[tuple[int, int]], list[tuple[int, int, str]]]] = {}
         self.frames = list(frames or [Frame()] * len(samples))
@@ -161,6 +166,19 @@ class Batch:
                 )
             self._maps.update(zip([keys[row] for row in owed], found.detach().unbind(), strict=True))
         return torch.stack([self._maps[key] for key in keys])
+
+    def drawn(self, cases: Sequence[tuple[int, int]], most: int | None) -> list[tuple[int, int]]:
+        """The cases of the first `most` images of the data set by lot; all of them where there is no such limit."""
+        return [case for case in cases if most is None or self.lot is None or self.lot[case[0]] < most]
+
+    def of_pictures(self, rows: Sequence[int], pictures: Tensor) -> Batch:
+        """These pictures [m, C, H, W] in 0..1 in the place of those of the samples `rows` [m], prepared as theirs were."""
+        if self.film is None or self.network is None:
+            raise PluginError("asks for changed pictures of a batch that has no pictures")
+        return Batch(
+            [self.samples[row] for row in rows], self.classes, size=self.size, network=self.network, images=self.film.fed(pictures),
+            softmax=self.softmax, seed=self.seed,
+        )  # fmt: skip
 
     def give(self, attribution: Attribution, image: int, target: int, map_: Tensor) -> None:
         """Let this map [h, w] stand for what the attribution would say of one case."""
@@ -385,6 +403,44 @@ class View:
         self._need("image")
         assert self._batch.network is not None
         return self._batch.network
+
+    @property
+    def pictures(self) -> Tensor:
+        """Grey values [n, C, H, W] in 0..1, float32 on the CPU, as they are before the network's normalisation, C being 1 for grey."""
+        self._need("image")
+        if self._batch.film is None:
+            raise PluginError("asks for the pictures of a batch that has none")
+        return self._batch.film.pictures[self._rows]
+
+    def generators(self, purpose: str) -> list[np.random.Generator]:
+        """For each of the n images random numbers of its own for this purpose: the same for every network, batch and order."""
+        return [self._batch.generator(row, OVERALL, purpose) for row in self._rows]
+
+    def logits_under(self, versions: Iterable[Tensor]) -> Tensor:
+        """Log-odds [V, P] of each case with V versions [n, C, H, W] of `pictures` in their place; every version costs n forward passes."""
+        self._need("image")
+        self._need("logits")
+        every = versioned(self._batch, self._rows, versions, lambda batch, _: list(batch.logits))
+        return torch.stack([torch.stack(found)[self.cases.image, self.cases.target] for found in every])
+
+    def maps_under(self, versions: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The maps [P, h, w] of each version, as in `logits_under`."""
+        self._need("image")
+        self._need("attribution")
+        attribution = self._attribution
+        assert attribution is not None
+        of_image: list[list[tuple[int, int]]] = [[] for _ in self._rows]
+        for case, (image, target) in enumerate(zip(*(part.tolist() for part in self.cases), strict=True)):
+            of_image[image].append((case, target))
+
+        def look(batch: Batch, places: Sequence[int]) -> list[dict[int, Tensor]]:
+            pairs = [(row, target) for row, place in enumerate(places) for _, target in of_image[place]]
+            maps = iter(batch.maps(attribution, Cases(*torch.tensor(pairs).T)).cpu())
+            return [{case: next(maps) for case, _ in of_image[place]} for place in places]
+
+        for found in versioned(self._batch, self._rows, versions, look):
+            by_case = {case: map_ for of in found for case, map_ in of.items()}
+            yield torch.stack([by_case[case] for case in range(len(self))])
 
     def generator(self, case: int, purpose: str) -> np.random.Generator:
         """Random numbers that belong to this case and purpose, whatever the batch, the order or the number of workers."""

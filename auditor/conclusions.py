@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from . import training_split
 from .analysis import Analysis
-from .embedded import Decision, Embedded
+from .conclusion import Conclusion
+from .embedded import Decision, Embedded, Membership
+from .groups import groups
 from .ledger import Found, Ledger, of_training
-from .measuring import checked
+from .measuring import checked, checked_conclusion
 from .plan import Plan, PlannedModel, Unit
 from .statistics.rows import Values
 from .training_split import TrainingSplit
@@ -53,6 +55,7 @@ def _conclude(plan: Plan, ledger: Ledger, unit: Unit, second: TrainingSplit) -> 
     if not len(splits[0][1].vectors):
         return
     found = unit.analysis.conclude(decision, usable[0], usable[1] if len(usable) > 1 else None)
+    ledger.conclude(unit.key, checked_conclusion(unit.analysis, Conclusion(numbers=tuple(found.numbers))))
     where = second.key(unit)
     parts = {
         name: Found(_values(unit.analysis, column, samples), {}, [])
@@ -84,7 +87,11 @@ def _embedded(
     lot = np.empty(len(rows), np.int64)
     lot[sorted(range(len(rows)), key=hashes.__getitem__)] = np.arange(len(rows))
     patients = np.array([codes[sample.patient] for sample in rows], np.int64)
-    return samples, Embedded(vectors, np.array(labels, np.int8).reshape(len(rows), len(plan.classes)), patients, lot)
+    told = {one.by: groups(one, rows) for one in plan.config.subgroups if unit.analysis and one.by in unit.analysis.grouped_by}
+    return samples, Embedded(
+        vectors, np.array(labels, np.int8).reshape(len(rows), len(plan.classes)), patients, lot,
+        {by: Membership(found.names, found.code) for by, found in told.items()},
+    )  # fmt: skip
 
 
 def _values(

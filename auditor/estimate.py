@@ -13,7 +13,8 @@ from .wording import how_many, named
 
 class Cost(NamedTuple):
     """For a fresh run, training images included: images, reads and batches as counted, without the two images each network is tried
-    on first; `controls` are the images that the controls of the explanation methods put through a network besides.
+    on first; `controls` are the images that the controls of the explanation methods put through a network besides, `further` those
+    that analyses ask for.
 
     Bytes are those of decoded grey images, without the features kept for a second look, which are gone at the end; seconds
     are extrapolated from one batch per architecture.
@@ -23,6 +24,7 @@ class Cost(NamedTuple):
     reads: int
     forwards: int
     controls: int
+    further: int
     batches: int
     pixel_bytes: int
     seconds: float
@@ -47,7 +49,19 @@ def estimate(plan: Plan) -> Cost:
     if controls:
         explained = [per_batch[m.family] for m in inside if m.explained]
         seconds += controls / plan.config.batch * sum(explained) / len(explained)
-    return Cost(images, reads, len(inside) * images, controls, len(inside) * batches, pixels, seconds)
+    further = {model.id: passed_by_analyses(plan, model) for model in plan.models}
+    seconds += sum(per_batch[m.family] * further[m.id] / plan.config.batch for m in inside)
+    return Cost(images, reads, len(inside) * images, controls, sum(further.values()), len(inside) * batches, pixels, seconds)
+
+
+def passed_by_analyses(plan: Plan, model: PlannedModel) -> int:
+    """How many images analyses put through this network beyond the shared pass."""
+    asked = [unit.analysis for unit in plan.units_of(model.id) if unit.analysis is not None]
+    images = len(plan.samples)
+    return sum(
+        analysis.further_passes * min(images, images if analysis.most_images is None else analysis.most_images)
+        for analysis in asked
+    )
 
 
 def _seconds_per_batch(plan: Plan, model: PlannedModel) -> float:
@@ -91,6 +105,7 @@ def describe(plan: Plan) -> str:
         "controls": f"{how_many(cost.controls, 'image')} more, for the sanity checks of the explanation methods and untrained networks"
         if cost.controls
         else "none",
+        **({"further": f"{cost.further:,} images more through a network, for {_asking(plan)}"} if cost.further else {}),
         "disk": f"{cost.pixel_bytes / 1e6:,.0f} MB of decoded grey pixels, kept for the next run, and features of the boxed images while a model is measured",
         "time": f"about {spoken(cost.seconds)}, from one measured batch per architecture",
     }
@@ -103,6 +118,15 @@ def describe(plan: Plan) -> str:
     ]
     lines += [f"  warning   {line}" for line in warnings(plan)]
     return "\n".join(lines)
+
+
+def _asking(plan: Plan) -> str:
+    """Which analyses ask networks more than once about an image, and about how many."""
+    return ", ".join(
+        f"{analysis.name} ({analysis.further_passes} times {min(len(plan.samples), analysis.most_images or len(plan.samples)):,} drawn images)"
+        for analysis in plan.analyses
+        if analysis.further_passes
+    )
 
 
 def _training(plan: Plan) -> dict[str, str]:

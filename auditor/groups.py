@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from .analysis import Analysis
     from .config import AuditConfig
     from .dataset import Sample
 
@@ -134,6 +135,24 @@ def _unknown(grouping: Grouping, known: Sequence[str]) -> str | None:
         return f"found {show(grouping.by)}; allowed: an attribute that the data set has: {among(grouping.by, known)}"
     why = "this data set says nothing of its images beside labels and boxes (a table's columns are named by groups: of the data set)"
     return f"found {show(grouping.by)}; allowed: none; {why}"
+
+
+def check_asked(config: AuditConfig, analyses: Sequence[Analysis], problems: Problems) -> None:
+    """Every attribute that an analysis asks for is one of `subgroups`."""
+    known = [grouping.by for grouping in config.subgroups]
+    for number, analysis in enumerate(analyses):
+        for name in analysis.grouped_by:
+            if name not in known:
+                allowed = f"an attribute of subgroups: {among(name, known) if known else 'none is declared'}"
+                problems.add(
+                    f"{config.place(f'analyses[{number}]')}: {analysis.name} asks for {show(name)}; allowed: {allowed}"
+                )
+
+
+def fingerprint(config: AuditConfig, analysis: Analysis, samples: Sequence[Sample]) -> list[Any]:
+    """What the groups that an analysis asks for are, for the key of its work; empty where it asks for none."""
+    asked_for = [grouping for grouping in config.subgroups if grouping.by in analysis.grouped_by]
+    return [(found.by, found.names, found.code.tolist()) for found in (groups(one, samples) for one in asked_for)]
 
 
 def _mistake(grouping: Grouping, known: Sequence[str], samples: Sequence[Sample]) -> str | None:

@@ -343,10 +343,20 @@ def normalise(stored: npt.NDArray[np.uint16], preprocessing: Preprocessing) -> T
 
     Grey is repeated over the channels. What came from 8 bits is k / 255 to the last bit before it is normalised.
     """
+    return fed(in_unit_range(stored), preprocessing)
+
+
+def in_unit_range(stored: npt.NDArray[np.uint16]) -> Pixels:
+    """Stored pixels uint16 [n, C, S, S] as float32 in 0..1."""
+    return stored.astype(np.float32) / np.float32(65535)
+
+
+def fed(unit: Pixels, preprocessing: Preprocessing) -> Tensor:
+    """Pixels float32 [n, C, S, S] in 0..1 as the network's input, as `normalise` does it."""
     import torch
 
     channels = preprocessing.channels
-    if stored.shape[1] not in (1, channels):
+    if unit.shape[1] not in (1, channels):
         raise PluginError("images with colours cannot be fed to a network with one channel; read them with colour: false")
     mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
     for name, given in (("mean", mean), ("std", std)):
@@ -354,7 +364,6 @@ def normalise(stored: npt.NDArray[np.uint16], preprocessing: Preprocessing) -> T
             raise ConfigError(f"preprocessing.{name} has {given.size} values for {channels} channels")
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
         raise ConfigError("preprocessing.mean and std must be finite, and std above 0")
-    shape = (len(stored), channels, *stored.shape[2:])
-    unit = stored.astype(np.float32) / np.float32(65535)
+    shape = (len(unit), channels, *unit.shape[2:])
     centred = np.subtract(unit, mean[:, None, None], out=np.empty(shape, np.float32))
     return torch.from_numpy(np.divide(centred, std[:, None, None], out=centred))

@@ -27,8 +27,9 @@ def measure(
         _keep_maps(unit, batch, numbers, found, gallery)
         return
     analysis = unit.analysis
-    cases, gaps = batch.cases(analysis.needs)
+    every, gaps = batch.cases(analysis.needs)
     add_gaps(found, gaps, numbers)
+    cases = batch.drawn(every, analysis.most_images)
     if not cases:
         return
     if analysis.concludes:

@@ -10,6 +10,7 @@ Statistic = Literal[
     "predicted", "observed", "prevalence_gap", "intercept", "slope", "ece", "ece_chance", "brier", "sensitivity", "specificity",
     "level", "below", "median", "ratio", "pairwise", "shift", "standardised_shift", "retained", "crossing", "wasserstein",
     "kolmogorov_smirnov", "asymmetry", "standardised_asymmetry", "asymmetry_on_rarity", "retained_with_share", "change",
+    "ranking", "ranking_change", "flipped", "moved", "moved_signed",
 ]  # fmt: skip
 
 
@@ -34,10 +35,15 @@ class Metric:
     the negatives does not; `against` names the per-case metric that says whether a case is measured (0), chooses the threshold (1)
     or does both (2).
 
+    `ranking` is an AUROC that is told and not contrasted. `ranking_change`, `flipped`, `moved` and `moved_signed` hold log-odds under
+    changes of the picture, in the per-case metrics `over`, against those of the picture as it is (`of`), and take the mean over the
+    changes: the AUROC less the AUROC; the share of cases on the other side of the threshold that the share `at` of the negatives does not
+    exceed; and the size, or the signed size, of the change in standard deviations of `of` (docs/methods.md G.2).
+
     `pitfall` says in a sentence how the number misleads; it stands on the metric's card in the report.
 
     With `repeats` a metric is another one, measured under a changed assumption that `assuming` puts in words. It is shown beside
-    that one and gets no verdict of its own.
+    that one and gets no verdict of its own. One of many such has no `card` of its own: that of the metric it repeats says it all.
 
     From `shift` to `standardised_asymmetry` they say how the values of `of` on the audited images differ from those on the training images
     (docs/methods.md D.3): the shift of the mean, plain (`change` where its scale is one for all networks), in standard deviations, and as a ratio; the change of the share below 0; the
@@ -57,6 +63,7 @@ class Metric:
     statistic: Statistic = "mean"
     of: str = ""
     against: str = ""
+    over: tuple[str, ...] = ()
     per: str = ""
     after: Literal["", "temperature", "prior_shift"] = ""
     at: float | None = None
@@ -64,6 +71,7 @@ class Metric:
     assuming: str = ""
     undefined: str = "undefined"
     pitfall: str = ""
+    card: bool = True
 
     @property
     def per_case(self) -> bool:

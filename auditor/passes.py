@@ -19,7 +19,7 @@ from .analysis import Analysis
 from .batch import Batch, View
 from .errors import AuditError, ExitCode, ModelRefused, OutputError
 from .identity import digest
-from .imaging import normalise
+from .imaging import fed, in_unit_range, normalise
 from .kept_features import Keeper, observes
 from .ledger import Found, Ledger, Quarantine, refused
 from .measuring import add_gaps, checked_conclusion, checked_summary, files_of_its_own, measure
@@ -27,6 +27,7 @@ from .model import ScoreTable
 from .network import Network
 from .pixels import Pixels, PixelStore
 from .plan import Plan, PlannedModel, Unit
+from .versions import Film
 
 log = logging.getLogger("auditor")
 
@@ -106,10 +107,16 @@ def seen(plan: Plan, model: PlannedModel, network: Network, pixels: Pixels, plac
     Results depend on B but never on the companions.
     """
     numbers = [int(pixels.rows[place]) for place in places]
-    images = normalise(pixels.stored[list(places)], model.loader.preprocessing).to(plan.device)
-    short = plan.config.batch - len(images)
-    if short:
-        images = torch.cat([images, images.new_zeros((short, *images.shape[1:]))])
+    unit = in_unit_range(pixels.stored[list(places)])
+
+    def prepared(pictures: npt.NDArray[np.float32]) -> Tensor:
+        images = fed(pictures, model.loader.preprocessing).to(plan.device)
+        short = plan.config.batch - len(images)
+        if short:
+            images = torch.cat([images, images.new_zeros((short, *images.shape[1:]))])
+        return network.laid_out(images)
+
+    images = prepared(unit)
     kept = pixels.masks
     batch = Batch(
         [plan.samples[number] for number in numbers],
@@ -117,10 +124,12 @@ def seen(plan: Plan, model: PlannedModel, network: Network, pixels: Pixels, plac
         size=(images.shape[2], images.shape[3]),
         frames=[pixels.frames[place] for place in places],
         network=network,
-        images=network.laid_out(images),
+        images=images,
         softmax=model.loader.head == "softmax",
         seed=plan.config.seed,
         elsewhere=plan.elsewhere,
+        film=Film(torch.from_numpy(unit), lambda pictures: prepared(pictures.numpy()), plan.config.batch),
+        lot=[plan.lot[number] for number in numbers],
         masks=None if kept is None else lambda image: kept.of(numbers[image]),
     )
     return Looked(batch, numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -130,6 +130,13 @@ class Plan:
         """The boxed cases of every class, against which maps of other images are held."""
         return Elsewhere(self.samples, self.classes)
 
+    @cached_property
+    def lot(self) -> tuple[int, ...]:
+        """The place of every sample in a fixed random order, by a keyed hash: whoever needs only some takes the first."""
+        hashes = [hashlib.sha256(f"{self.config.seed}|lot|{sample.id}".encode()).digest() for sample in self.samples]
+        place = {sample: number for number, sample in enumerate(sorted(range(len(hashes)), key=hashes.__getitem__))}
+        return tuple(place[number] for number in range(len(hashes)))
+
     def units_of(self, model: str) -> list[Unit]:
         """The units of work of one model."""
         return [unit for unit in self.units if unit.model == model]
@@ -171,12 +178,16 @@ def make(
     check_samples(listed, classes, config.place("dataset"), problems)
     gates.check(config, gates.measured(analyses, attributions, config.strategies, config.reference, classes), problems)
     groups.check(config, declared(analyses), listed, problems)
+    groups.check_asked(config, analyses, problems)
     models = _plan_models(loaders, classes, config, registry, problems)
     problems.stop()
     samples, boxes = _with_usable_boxes(_limited(listed, limit), classes)
     data_digest, data_key = _data_keys(dataset, classes, samples, registry)
     gallery = _choose_pictures(samples, classes, config) if config.report.images and attributions else frozenset()
-    units, unmet = _units(models, attributions, analyses, registry, (data_key, config.batch, config.seed, device), gallery)
+    told = {analysis.name: groups.fingerprint(config, analysis, samples) for analysis in analyses}
+    units, unmet = _units(
+        models, attributions, analyses, registry, (data_key, config.batch, config.seed, device), gallery, told
+    )
     audit = Plan(
         config=config, registry=registry, dataset=dataset, classes=classes, samples=samples, available=len(listed),
         data_digest=data_digest, data_key=data_key, boxes=boxes, models=models, attributions=attributions, analyses=analyses, units=units,
@@ -404,8 +415,9 @@ def _units(
     registry: Registry,
     shared: tuple[Any, ...],
     gallery: frozenset[tuple[int, int]],
+    told: Mapping[str, Any] | None = None,
 ) -> tuple[tuple[Unit, ...], tuple[tuple[str, str, str], ...]]:
-    """Units of work, and what could not become one: (model, analysis, reason)."""
+    """Units of work, and what could not become one: (model, analysis, reason). `told` are the groups that analyses ask for, by name."""
     units: list[Unit] = []
     unmet: list[tuple[str, str, str]] = []
     looks = [(attribution, component_identity("attributions", attribution, registry)) for attribution in attributions]
@@ -416,6 +428,8 @@ def _units(
                 unmet.append((model.id, analysis.name, reason))
                 continue
             what = component_identity("analyses", analysis, registry)
+            if by_group := (told or {}).get(analysis.name):
+                what = (*what, by_group)
             for attribution, look in looks if "attribution" in analysis.needs else [(None, None)]:
                 units.append(Unit(digest(model.id, model.identity, shared, what, look), model.id, analysis, attribution))
         for attribution, look in looks if gallery and model.explained else ():

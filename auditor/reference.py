@@ -117,7 +117,7 @@ def cards(registry: Registry) -> str:
     """A card per metric of every shipped analysis."""
     parts = []
     for name, cls in registry.all("analyses").items():
-        parts += [f"## {name}", _paragraphs(cls), *(_card(metric) for metric in declared(cls))]
+        parts += [f"## {name}", _paragraphs(cls), *(_card(metric) for metric in declared(cls) if metric.card)]
     return "\n\n".join(parts)
 
 

@@ -19,6 +19,7 @@ from . import (
     accounts,
     by_heart,
     by_outcome,
+    changed_pictures,
     chosen,
     contrasts,
     described,
@@ -27,6 +28,7 @@ from . import (
     gates,
     levels,
     repeats,
+    robustness,
     sanity,
     spread,
     subgroups,
@@ -181,6 +183,7 @@ def gather(
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
     findings += by_heart.judge(of_networks)
+    findings += robustness.judge(of_networks, plan.metrics(), claims.margins()["auroc"])
     findings = second.findings() + duplicates.findings(accounting) + met_before(models, cohort) + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
     evidence = Evidence(
@@ -207,7 +210,14 @@ def gather(
         overlaps=tuple(overlaps),
         subgroups=tuple(split),
         units=tuple(tops.units),
-        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures, *tops.pictures) if store else (),
+        pictures=(
+            *_pictures(plan, ledger, store, failures),
+            *told_apart.pictures,
+            *tops.pictures,
+            *changed_pictures.gather(plan, store),
+        )
+        if store
+        else (),
     )
     return replace(evidence, gates=gated.judge(plan.config.judged_gates, evidence))
 

@@ -34,6 +34,7 @@ from .model import ModelLoader, ScoreTable
 from .network import Cases, Network
 from .section import Section
 from .strategy_contract import check_strategy as check_strategy
+from .versions import Film
 
 CLASSES = ("Nodule", "Effusion", "Mass")
 HEIGHT, WIDTH = 32, 48
@@ -116,8 +117,9 @@ def planted_batch(rows: list[int] | None = None, dtype: torch.dtype = torch.floa
     images = planted_images(every, dtype)[rows if rows is not None else slice(None)]
     network = Network(BrightPixels(), range(3), output="pixels") if pixels else planted_network(images)
     return Batch(
-        samples, CLASSES, size=(HEIGHT, WIDTH), network=network, images=images, masks=lambda image: planted_mask(samples[image])
-    )
+        samples, CLASSES, size=(HEIGHT, WIDTH), network=network, images=images, masks=lambda image: planted_mask(samples[image]),
+        film=Film(images, lambda pictures: pictures, len(images)),
+    )  # fmt: skip
 
 
 # The checks, one per kind.

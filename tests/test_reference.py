@@ -65,6 +65,10 @@ def test_every_metric_of_every_analysis_has_a_card() -> None:
     for name, cls in Registry().all("analyses").items():
         assert f"## {name}\n" in page
         for metric in declared(cls):
+            if not metric.card:  # one of many changes of another, whose card says it all
+                assert f"### `{metric.name}`\n" not in page
+                assert f"### `{metric.repeats}`\n" in page
+                continue
             card = page.split(f"### `{metric.name}`\n")[1].split("\n### ")[0]
             assert metric.says in card
             assert (metric.pitfall or "no pitfall declared") in card

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import by_heart, by_outcome, duplicates, gated, sanity, subgroups
+from .. import by_heart, by_outcome, duplicates, gated, robustness, sanity, subgroups
+from ..claims import MARGINS
 from ..evidence import Evidence
 from ..findings import Finding, judge
 from ..gates import Gate
@@ -61,7 +62,9 @@ def findings(evidence: Evidence) -> list[Finding]:
     found += subgroups.findings(evidence.subgroups, late)
     found += by_outcome.cautions(evidence.by_outcome)
     found = [Finding("alarm", f"The self-test failed: {what}.") for what in evidence.self_test.get("failed", ())] + found
-    return duplicates.findings(evidence.accounting) + _met(evidence) + found + by_heart.judge(of_networks)
+    margin = float(evidence.audit["claims"]["margin"].get("auroc", MARGINS["auroc"]))
+    found += by_heart.judge(of_networks) + robustness.judge(of_networks, metrics, margin)
+    return duplicates.findings(evidence.accounting) + _met(evidence) + found
 
 
 def _about_training(original: Evidence, shared: Evidence) -> list[Finding]:

@@ -28,6 +28,7 @@ from .permuted import PERMUTED, Permuted, permuted
 from .rows import MACRO, MODEL, Cohort
 from .seeds import crossed, side_of
 from .split_numbers import ACROSS, BETWEEN, OWN, across, of_audited, of_step
+from .under_change import CHANGED, under_change
 from .unmoved import NO_PATIENT_DIFFERS, settled, told, with_ends
 
 FEW = 20
@@ -39,7 +40,7 @@ Found = dict[int, Influence | str]
 
 def handles(metric: Metric) -> bool:
     """Whether the numbers of this metric are made here."""
-    return metric.statistic in (*PERMUTED, *STATISTICS, *RATES, *BETWEEN, *OWN, *ACROSS)
+    return metric.statistic in (*PERMUTED, *STATISTICS, *RATES, *BETWEEN, *OWN, *ACROSS, *CHANGED)
 
 
 def measured(metric: Metric, network: Columns) -> bool:
@@ -142,7 +143,7 @@ def of_cases(metric: Metric, network: Columns, cohort: Cohort, number: int, samp
 
 def _maker(statistic: str) -> Callable[[Metric, Columns, Cohort, int, Integers], Influence | str]:
     """What makes a number of one class."""
-    known = {PERMUTED: _permuted, tuple(RATES): _rate, OWN: of_audited, BETWEEN: of_step}
+    known = {PERMUTED: _permuted, tuple(RATES): _rate, OWN: of_audited, BETWEEN: of_step, CHANGED: under_change}
     return next((make for names, make in known.items() if statistic in names), _calibrated)
 
 
@@ -202,15 +203,28 @@ def _sets(cohort: Cohort) -> list[tuple[str, Sequence[int]]]:
 
 
 def _together(found: Found, cohort: Cohort) -> list[tuple[str, Influence | str, int, str | None]]:
-    """(pseudo class, mean of its classes that have a number, how many those are, which were left out)."""
+    """(pseudo class, mean of its classes that have a number, how many those are, which were left out or have few patients)."""
     rows: list[tuple[str, Influence | str, int, str | None]] = []
     for name, members in _sets(cohort):
         used = [part for number in members if isinstance(part := found[number], Influence)]
         reasons = {number: part for number in members if isinstance(part := found[number], str)}
         absent = [cohort.classes[number] for number in reasons]
-        said = f"{len(absent)} of {how_many(len(members), 'class')} left out: {', '.join(absent)}" if absent and used else None
-        rows.append((name, averaged(used)._replace(fewest=None) if used else _why_none(set(reasons.values())), len(used), said))
+        said = [f"{len(absent)} of {how_many(len(members), 'class')} left out: {', '.join(absent)}"] if absent and used else []
+        few = [cohort.classes[number] for number in members if _is_few(found[number])]
+        said += [f"fewer than {FEW} positive or negative patients: {', '.join(few)}"] if 0 < len(few) < len(used) else []
+        number = averaged(used)._replace(fewest=None, rarer=_most(used)) if used else _why_none(set(reasons.values()))
+        rows.append((name, number, len(used), "; ".join(said) or None))
     return rows
+
+
+def _is_few(part: Influence | str) -> bool:
+    """Whether a class has too few of the rarer kind of patients where positives are ranked above negatives."""
+    return isinstance(part, Influence) and part.rarer is not None and part.rarer < FEW
+
+
+def _most(parts: Sequence[Influence]) -> int | None:
+    """The rarer kind of the class that has most of them: a mean over classes is unreliable only where every class is."""
+    return max((part.rarer for part in parts if part.rarer is not None), default=None)
 
 
 def _why_none(reasons: set[str]) -> str:
@@ -223,6 +237,8 @@ def _why_none(reasons: set[str]) -> str:
 def _few(part: Influence) -> str | None:
     if part.fewest is not None and part.fewest < FEW:
         return f"fewer than {FEW} patients among the audited or the training images: interval not reliable"
+    if part.rarer is not None and part.rarer < FEW:
+        return f"fewer than {FEW} positive or negative patients: interval not reliable"
     return f"fewer than {FEW} patients: interval not reliable" if 0 < len(part.patient) < FEW else None
 
 

@@ -23,7 +23,7 @@ class Influence(NamedTuple):
     """A number of `cases` cases, and how far each `patient` [G] moves it [G].
 
     `ends` is its 95 % interval where t SE would not do, as for a share near 0 or 1. `fewest` is the number of patients of the
-    smaller side, where it rests on two samples of patients.
+    smaller side, where it rests on two samples of patients; `rarer` that of the rarer of positives and negatives, where these are ranked.
     """
 
     value: float
@@ -32,6 +32,7 @@ class Influence(NamedTuple):
     cases: int
     ends: tuple[float, float] | None = None
     fewest: int | None = None
+    rarer: int | None = None
 
 
 def interval(found: Influence) -> tuple[float, float]:
@@ -59,6 +60,7 @@ def averaged(parts: Sequence[Influence]) -> Influence:
         influence,
         sum(part.cases for part in parts),
         fewest=fewest,
+        rarer=min((part.rarer for part in parts if part.rarer is not None), default=None),
     )
     return found._replace(ends=_ends_of_mean(found, parts))
 
@@ -66,7 +68,7 @@ def averaged(parts: Sequence[Influence]) -> Influence:
 def difference(mine: Influence, reference: Influence) -> Influence:
     """Mine minus the reference, patient by patient; both are numbers of the same cases."""
     patient, influence = _summed([(mine.patient, mine.influence), (reference.patient, -reference.influence)])
-    return Influence(mine.value - reference.value, patient, influence, mine.cases, fewest=mine.fewest)
+    return Influence(mine.value - reference.value, patient, influence, mine.cases, fewest=mine.fewest, rarer=mine.rarer)
 
 
 def times(part: Influence, factor: float) -> Influence:

@@ -68,6 +68,8 @@ def ordered_classes(evidence: Evidence, found: Iterable[str]) -> list[str]:
 def home(evidence: Evidence, analysis: str) -> str:
     """The section in which the numbers of an analysis are shown."""
     rows = evidence.select(analysis=analysis)
+    if any(row.metric in ("auroc_change", "map_agreement") or row.metric.startswith("read_out_") for row in rows):
+        return "robustness"
     if any(row.attribution for row in rows):
         return "where_it_looks"
     declared = [evidence.metrics.get(row.metric, {}) for row in rows]

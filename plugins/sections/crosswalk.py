@@ -18,6 +18,7 @@ WHERE = {
     "strategies": "Strategies", "discrimination": "Discrimination", "calibration": "Calibration", "where_it_looks": "Maps",
     "controls": "Controls", "logit_shift": "By heart", "outcomes": "Right and wrong", "limits": "Limits", "gaps": "Gaps",
     "oversight": "Oversight", "methods": "Methods", "provenance": "Provenance", "changes": "Changes", "subgroups": "Subgroups",
+    "robustness": "Robustness",
 }  # fmt: skip
 """Short names of the sections that checklists point to."""
 

@@ -27,6 +27,16 @@ AVERAGING = {
     "sensitivity": "One share per class over its positives, at the threshold of the network and class; then the plain mean over the classes that have a "
     "number. Intervals treat patients as independent and take the threshold as given.",
     "specificity": "The same over the negatives. It was set, so it is not contrasted.",
+    "ranking_change": "As for AUROC, network by network on the same images; then the plain mean over the changes and over the classes that have a "
+    "number. Intervals by DeLong's method clustered by patient, of the difference itself.",
+    "ranking": "As for AUROC; intervals by DeLong's method clustered by patient.",
+    "flipped": "Mean over the images with a known label, then over the changes and over the classes that have a number. Intervals treat patients as "
+    "independent and take the threshold as given.",
+    **dict.fromkeys(
+        ("moved", "moved_signed"),
+        "Mean over the images with a known label, then over the changes and over the classes that have a number. Intervals treat patients as "
+        "independent; the standard deviation is estimated with it.",
+    ),
     "elsewhere": "Kept per case and box, and not averaged.",
     "none": "Kept per case and not averaged, or one number for the network as a whole.",
 }
@@ -53,7 +63,11 @@ class Methods(Section):
         """A card per declared metric, and how things were attributed."""
         homes = {row.metric: home(evidence, row.analysis) for row in evidence.summaries}
         full = asked_about(evidence)
-        kept = {name for name, metric in evidence.metrics.items() if metric.get("statistic") == "elsewhere"}
+        kept = {
+            name
+            for name, metric in evidence.metrics.items()
+            if metric.get("statistic") == "elsewhere" or not metric.get("card", True)
+        }
         counts: dict[str, int] = {}
         for row in evidence.summaries:
             counts[row.metric] = counts.get(row.metric, 0) + (row.value is not None)

@@ -1,0 +1,51 @@
+"""One image as the analyses that change pictures saw it: chosen by rule, shown in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .analysis import Analysis
+from .batch import Batch
+from .evidence import Picture
+from .imaging import in_unit_range
+from .model import Preprocessing
+from .pixels import PixelStore
+from .plan import Plan
+from .versions import Film
+
+KIND = "changed"
+"""What pictures of this kind are marked with."""
+RULE = "The first image by lot, of those that can be read, that shows a finding; nobody picked it."
+
+
+def gather(plan: Plan, store: PixelStore | None) -> Iterator[Picture]:
+    """The examples of every analysis that has some; none without pixels, or where audit.yaml wants no pictures."""
+    asking = [analysis for analysis in plan.analyses if type(analysis).examples is not Analysis.examples]
+    inside = [model for model in plan.models if model.explained]
+    if store is None or not plan.config.report.images or not inside or not asking:
+        return
+    chosen = _chosen(plan, store, inside[0].loader.preprocessing)
+    if chosen is None:
+        return
+    number, target, stored = chosen
+    film = Film(torch.from_numpy(in_unit_range(stored[None])), lambda pictures: pictures, 1)
+    batch = Batch([plan.samples[number]], plan.classes, size=stored.shape[1:], film=film, seed=plan.config.seed)
+    for analysis in asking:
+        for words, picture in analysis.examples(batch.view(analysis.needs, [(0, target)])).items():
+            grey = np.rint(picture.mean(0).clamp(0, 1).numpy() * 255).astype(np.uint8)
+            yield Picture(f"case {number + 1}", plan.classes[target], (), grey, {}, kind=KIND, words=words)
+
+
+def _chosen(plan: Plan, store: PixelStore, lens: Preprocessing) -> tuple[int, int, npt.NDArray[np.uint16]] | None:
+    """The number of the image, its first finding, and its pixels [C, S, S]; None where there is no such image."""
+    shown = [number for number, sample in enumerate(plan.samples) if not sample.problem and 1 in sample.labels]
+    for number in sorted(shown, key=plan.lot.__getitem__):
+        pixels = store.get(lens, number // plan.chunk)
+        (rows,) = np.nonzero(pixels.rows == number)
+        if len(rows):
+            return number, plan.samples[number].labels.index(1), pixels.stored[rows[0]]
+    return None

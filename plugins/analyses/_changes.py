@@ -1,0 +1,29 @@
+"""The changes of the picture that an analysis was asked for, and how metrics are declared for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from auditor import ConfigError, nearest
+from auditor.corruptions import CORRUPTIONS, Corruption, pick
+
+ALL = tuple(CORRUPTIONS)
+REFERENCE = "docs/methods.md G.2"
+
+
+def checked(analysis: str, changes: Sequence[str], images: int) -> None:
+    """Raises ConfigError for a change that is not known or listed twice, for none at all, or for no image."""
+    if not changes:
+        raise ConfigError(f"{analysis}: changes: found none; allowed: {', '.join(ALL)}")
+    for name in changes:
+        if name not in ALL:
+            raise ConfigError(f"{analysis}: changes: found {name!r}; allowed: {', '.join(ALL)}{nearest(name, ALL)}")
+        if list(changes).count(name) > 1:
+            raise ConfigError(f"{analysis}: changes: {name} is listed twice; list a change once")
+    if images < 1:
+        raise ConfigError(f"{analysis}: images: found {images}; allowed: at least 1")
+
+
+def asked(changes: Sequence[str]) -> list[Corruption]:
+    """The changes in the order of the report."""
+    return pick(name for name in ALL if name in changes)
