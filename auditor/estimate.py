@@ -11,7 +11,8 @@ from .plan import Plan, PlannedModel
 
 class Cost(NamedTuple):
     """For a fresh run, training images included: images, reads and batches as counted, without the two images each network is tried
-    on first; `controls` are the images that the controls of the explanation methods put through a network besides.
+    on first; `controls` are the images that the controls of the explanation methods put through a network besides, `trials` the changed
+    images that analyses try on it.
 
     Bytes are those of decoded grey images, without the features kept for a second look, which are gone at the end; seconds
     are extrapolated from one batch per architecture.
@@ -21,6 +22,7 @@ class Cost(NamedTuple):
     reads: int
     forwards: int
     controls: int
+    trials: int
     batches: int
     pixel_bytes: int
     seconds: float
@@ -29,6 +31,7 @@ class Cost(NamedTuple):
 def estimate(plan: Plan) -> Cost:
     """The cost of a fresh run on the plan's device; loads one network per architecture and reads two images."""
     from .controls import passed_through
+    from .trials import passed_through as passed_through_by
 
     inside = [model for model in plan.models if model.looked_into]
     recipes = {m.loader.preprocessing.recipe: m.loader.preprocessing.size for m in inside}
@@ -45,7 +48,13 @@ def estimate(plan: Plan) -> Cost:
     if controls:
         explained = [per_batch[m.family] for m in inside if m.explained]
         seconds += controls / plan.config.batch * sum(explained) / len(explained)
-    return Cost(images, reads, len(inside) * images, controls, len(inside) * batches, pixels, seconds)
+    trials = 0
+    family = {model.id: model.family for model in inside}
+    for unit in plan.units:
+        changed = passed_through_by(unit.analysis, unit.trials) if unit.analysis else 0
+        trials += changed
+        seconds += changed / plan.config.batch * per_batch[family[unit.model]] if changed else 0.0
+    return Cost(images, reads, len(inside) * images, controls, trials, len(inside) * batches, pixels, seconds)
 
 
 def _seconds_per_batch(plan: Plan, model: PlannedModel) -> float:
@@ -89,12 +98,18 @@ def describe(plan: Plan) -> str:
         "controls": f"{cost.controls:,} images more, for the sanity checks of the explanation methods and untrained networks"
         if cost.controls
         else "none",
+        **({"trials": f"{cost.trials:,} images more, changed ones, for {', '.join(_trying(plan))}"} if cost.trials else {}),
         "disk": f"{cost.pixel_bytes / 1e6:,.0f} MB of decoded grey pixels, kept for the next run, and features of the boxed images while a model is measured",
         "time": f"about {spoken(cost.seconds)}, from one measured batch per architecture",
     }
     lines = [plan.config.title, *(f"  {name:<10}{text}" for name, text in rows.items())]
     lines += [f"  left out  {model}: {reason}" for model, _, reason in plan.unmet]
     return "\n".join(lines)
+
+
+def _trying(plan: Plan) -> list[str]:
+    """The analyses that put changed images through networks."""
+    return list(dict.fromkeys(unit.name for unit in plan.units if unit.trials and unit.analysis and unit.analysis.per_trial))
 
 
 def _training(plan: Plan) -> dict[str, str]:

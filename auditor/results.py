@@ -27,6 +27,7 @@ from . import (
     levels,
     repeats,
     sanity,
+    shortcut_findings,
     spread,
     subgroups,
     training_split,
@@ -178,6 +179,7 @@ def gather(
     findings += [finding for several in more for finding in several]
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
     findings += by_heart.judge(of_networks)
+    findings = shortcut_findings.judge(of_networks, plan.metrics()) + findings
     findings = second.findings() + met_before(models, cohort) + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
     evidence = Evidence(

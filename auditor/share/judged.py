@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import by_heart, by_outcome, gated, sanity, subgroups
+from .. import by_heart, by_outcome, gated, sanity, shortcut_findings, subgroups
 from ..evidence import Evidence
 from ..findings import Finding, judge
 from ..gates import Gate
@@ -61,7 +61,7 @@ def findings(evidence: Evidence) -> list[Finding]:
     found += subgroups.findings(evidence.subgroups, late)
     found += by_outcome.cautions(evidence.by_outcome)
     found = [Finding("alarm", f"The self-test failed: {what}.") for what in evidence.self_test.get("failed", ())] + found
-    return _met(evidence) + found + by_heart.judge(of_networks)
+    return _met(evidence) + shortcut_findings.judge(of_networks, metrics) + found + by_heart.judge(of_networks)
 
 
 def _about_training(original: Evidence, shared: Evidence) -> list[Finding]:
