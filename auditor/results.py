@@ -31,6 +31,7 @@ from . import (
     spread,
     subgroups,
     training_split,
+    trial_pictures,
     unit_gallery,
 )
 from .analysis import OVERALL, Analysis
@@ -206,7 +207,14 @@ def gather(
         overlaps=tuple(overlaps),
         subgroups=tuple(split),
         units=tuple(tops.units),
-        pictures=(*_pictures(plan, ledger, store, failures), *told_apart.pictures, *tops.pictures) if store else (),
+        pictures=(
+            *_pictures(plan, ledger, store, failures),
+            *told_apart.pictures,
+            *tops.pictures,
+            *trial_pictures.gather(plan, store, used, failures),
+        )
+        if store
+        else (),
     )
     return replace(evidence, gates=gated.judge(plan.config.judged_gates, evidence))
 
