@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .conclusion import Conclusion
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .batch import View
+    from .dataset import Sample
     from .embedded import Concluded, Decision, Embedded
 
 OVERALL = -1
@@ -41,6 +42,10 @@ class Analysis:
     metrics: ClassVar[tuple[Metric, ...]] = ()
     needs: ClassVar[frozenset[str]] = frozenset()
     concludes: ClassVar[bool] = False
+    per_trial: ClassVar[int] = 0
+    """Changed images that each of its trials puts through the network."""
+    objects: tuple[str, ...] = ()
+    """Labels of `Sample.objects` that it looks for; a name that no image has is refused."""
 
     @property
     def most_images(self) -> int | None:
@@ -68,6 +73,20 @@ class Analysis:
 
     def examples(self, batch: View) -> Mapping[str, Tensor]:
         """{words: picture [C, H, W] in 0..1} of the one image of this view, for the report; asks for nothing but its pictures."""
+        return {}
+
+    def trials(self, samples: Sequence[Sample], lot: Callable[[str], bytes]) -> Mapping[str, tuple[str, ...]] | None:
+        """What it tries on which image, {id: names}; of the others it is handed no case. None: all images, and nothing is tried.
+
+        `lot` gives an image's place in a random order, by its id: whoever needs only some takes the lowest.
+        """
+        return None
+
+    def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor, Tensor]]:
+        """{(image of the view, trial): (the image [C, H, W] with the change that is tried, and with the change that is its control)}.
+
+        Needs `image`; what cannot be tried on an image is left out. The report shows one of each trial.
+        """
         return {}
 
     def tallies(self) -> Mapping[str, Tally]:

@@ -27,6 +27,7 @@ from .versions import Film, versioned
 
 if TYPE_CHECKING:
     from .attribution import Attribution
+    from .trials import Trials
 
 
 class Batch:
@@ -79,7 +80,23 @@ class Batch:
         assert self.network is not None and self.images is not None
         if not self.softmax:
             return self.network.logits(self.images)[: len(self.samples)].double().cpu()
-        raw = self.network.every_logit(self.images)[: len(self.samples)].double().cpu()
+        return self._log_odds(self.network.every_logit(self.images)[: len(self.samples)])
+
+    def log_odds_of(self, images: Tensor) -> Tensor:
+        """Log-odds [m, K] of other images [m, C, H, W], in batches as large as this one; its own stay known."""
+        assert self.network is not None and self.images is not None
+        found, size = [], len(self.images)
+        for part in torch.split(images, size):
+            padded = torch.cat([part, part.new_zeros((size - len(part), *part.shape[1:]))])
+            found.append(self._log_odds(self.network.asked_apart(self.network.laid_out(padded))[: len(part)]))
+        return torch.cat(found) if found else torch.zeros((0, len(self.classes)), dtype=torch.float64)
+
+    def _log_odds(self, raw: Tensor) -> Tensor:
+        """Log-odds [n, K] from all the network's outputs [n, all]."""
+        assert self.network is not None
+        raw = raw.double().cpu()
+        if not self.softmax:
+            return raw[:, self.network.outputs]
         others = raw[:, None, :].expand(-1, raw.shape[1], -1).clone()
         others.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
         return (raw - others.logsumexp(2))[:, self.network.outputs]
@@ -148,6 +165,12 @@ class Batch:
         frame, name = self.frames[image], self.classes[target]
         own = [box for box in self.samples[image].boxes if target == OVERALL or box.label == name]
         return [moved for box in own if (moved := within(resized(box, scale), frame))]
+
+    def outlined(self, image: int) -> list[tuple[str, Edges]]:
+        """All that has a box on an image, findings and other objects, by label, in whole pixels; what the network does not see is left out."""
+        sample, frame = self.samples[image], self.frames[image]
+        seen = [(box.label, within(box, frame)) for box in (*sample.boxes, *sample.objects)]
+        return [(label, pixel_edges(box, *self.size)) for label, box in seen if box is not None]
 
     def maps(self, attribution: Attribution, cases: Cases) -> Tensor:
         """Maps [P, h, w] of these cases; only those not asked for before are computed, all in one call."""
@@ -234,16 +257,17 @@ class Batch:
         cases: Sequence[tuple[int, int]],
         attribution: Attribution | None = None,
         tallies: Mapping[str, Tally] | None = None,
+        trials: Trials | None = None,
     ) -> View:
         """These cases, showing only what the needs name."""
-        return View(self, needs, cases, attribution, tallies or {})
+        return View(self, needs, cases, attribution, tallies or {}, trials or {})
 
 
 class View:
     """P cases of a batch as an analysis sees them; asking for what was not declared in `needs` is an error.
 
     `cases.image[p]` is the row of case p in `samples`, `images` and `features`; `cases.target[p]` its class, -1 for all
-    findings of the image together. Images without a case are left out.
+    findings of the image together. Images without a case are left out. `trials` are what the analysis chose to try on each image.
     """
 
     def __init__(
@@ -253,6 +277,7 @@ class View:
         cases: Sequence[tuple[int, int]],
         attribution: Attribution | None,
         tallies: Mapping[str, Tally],
+        trials: Trials,
     ) -> None:
         self._batch, self._needs, self._attribution = batch, needs, attribution
         self._pairs = list(cases)
@@ -266,6 +291,7 @@ class View:
         self.classes = batch.classes
         self.size = batch.size
         self.tallies = tallies
+        self.trials = [trials.get(sample.id, ()) for sample in self.samples]
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -441,6 +467,22 @@ class View:
         for found in versioned(self._batch, self._rows, versions, look):
             by_case = {case: map_ for of in found for case, map_ in of.items()}
             yield torch.stack([by_case[case] for case in range(len(self))])
+
+    def log_odds_of(self, images: Tensor) -> Tensor:
+        """What the network makes of other images [m, C, H, W], such as changed ones: log-odds [m, K], float64 on the CPU.
+
+        Forward passes of their own, in batches of the audit's size; what `trials` announced is counted by `auditor plan`.
+        """
+        self._need("image")
+        return self._batch.log_odds_of(images)
+
+    def outlined(self, image: int) -> list[tuple[str, Edges]]:
+        """All that the data set has a box of on an image of this view, findings and `objects`, as (label, whole pixels)."""
+        return self._batch.outlined(self._rows[image])
+
+    def of_image(self, image: int, purpose: str) -> np.random.Generator:
+        """Random numbers that belong to an image of this view and a purpose; see `generator`."""
+        return self._batch.generator(self._rows[image], OVERALL, purpose)
 
     def generator(self, case: int, purpose: str) -> np.random.Generator:
         """Random numbers that belong to this case and purpose, whatever the batch, the order or the number of workers."""

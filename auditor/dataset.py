@@ -32,7 +32,8 @@ class Sample:
 
     `labels` has one entry per class of the data set: 1 present, 0 absent, None unknown. `problem` says why the pixels
     cannot be had when that is already known ("missing"). `source` is whatever `read` needs; it is never printed.
-    `version` changes when the file does (its size, say) and is part of the key of everything measured on it.
+    `version` changes when the file does (its size, say) and is part of the key of everything measured on it. `objects` are boxes of
+    things that are no finding, such as a laterality marker or a tube; their labels are no classes.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Sample:
     version: str = ""
     problem: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict, compare=False)
+    objects: tuple[Box, ...] = ()
 
 
 class Dataset:

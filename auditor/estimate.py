@@ -14,7 +14,7 @@ from .wording import how_many, named
 class Cost(NamedTuple):
     """For a fresh run, training images included: images, reads and batches as counted, without the two images each network is tried
     on first; `controls` are the images that the controls of the explanation methods put through a network besides, `further` those
-    that analyses ask for.
+    that analyses ask for, `trials` the changed images that analyses try on it.
 
     Bytes are those of decoded grey images, without the features kept for a second look, which are gone at the end; seconds
     are extrapolated from one batch per architecture.
@@ -25,6 +25,7 @@ class Cost(NamedTuple):
     forwards: int
     controls: int
     further: int
+    trials: int
     batches: int
     pixel_bytes: int
     seconds: float
@@ -33,6 +34,7 @@ class Cost(NamedTuple):
 def estimate(plan: Plan) -> Cost:
     """The cost of a fresh run on the plan's device; loads one network per architecture and reads two images."""
     from .controls import passed_through
+    from .trials import passed_through as passed_through_by
 
     inside = [model for model in plan.models if model.looked_into]
     recipes = {m.loader.preprocessing.recipe: m.loader.preprocessing.size for m in inside}
@@ -51,7 +53,15 @@ def estimate(plan: Plan) -> Cost:
         seconds += controls / plan.config.batch * sum(explained) / len(explained)
     further = {model.id: passed_by_analyses(plan, model) for model in plan.models}
     seconds += sum(per_batch[m.family] * further[m.id] / plan.config.batch for m in inside)
-    return Cost(images, reads, len(inside) * images, controls, sum(further.values()), len(inside) * batches, pixels, seconds)
+    trials = 0
+    family = {model.id: model.family for model in inside}
+    for unit in plan.units:
+        changed = passed_through_by(unit.analysis, unit.trials) if unit.analysis else 0
+        trials += changed
+        seconds += changed / plan.config.batch * per_batch[family[unit.model]] if changed else 0.0
+    return Cost(
+        images, reads, len(inside) * images, controls, sum(further.values()), trials, len(inside) * batches, pixels, seconds
+    )
 
 
 def passed_by_analyses(plan: Plan, model: PlannedModel) -> int:
@@ -106,6 +116,7 @@ def describe(plan: Plan) -> str:
         if cost.controls
         else "none",
         **({"further": f"{cost.further:,} images more through a network, for {_asking(plan)}"} if cost.further else {}),
+        **({"trials": f"{cost.trials:,} images more, changed ones, for {', '.join(_trying(plan))}"} if cost.trials else {}),
         "disk": f"{cost.pixel_bytes / 1e6:,.0f} MB of decoded grey pixels, kept for the next run, and features of the boxed images while a model is measured",
         "time": f"about {spoken(cost.seconds)}, from one measured batch per architecture",
     }
@@ -127,6 +138,11 @@ def _asking(plan: Plan) -> str:
         for analysis in plan.analyses
         if analysis.further_passes
     )
+
+
+def _trying(plan: Plan) -> list[str]:
+    """The analyses that put changed images through networks."""
+    return list(dict.fromkeys(unit.name for unit in plan.units if unit.trials and unit.analysis and unit.analysis.per_trial))
 
 
 def _training(plan: Plan) -> dict[str, str]:

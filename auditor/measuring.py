@@ -17,6 +17,7 @@ from .errors import PluginError, nearest
 from .ledger import Found
 from .plan import Unit
 from .statistics.rows import Values
+from .trials import NOT_CHOSEN
 
 
 def measure(
@@ -29,14 +30,14 @@ def measure(
     analysis = unit.analysis
     every, gaps = batch.cases(analysis.needs)
     add_gaps(found, gaps, numbers)
-    cases = batch.drawn(every, analysis.most_images)
+    cases = _chosen(unit, batch, numbers, batch.drawn(every, analysis.most_images), found)
     if not cases:
         return
     if analysis.concludes:
         keep_embeddings(batch, numbers, sorted({image for image, _ in cases}), found)
         return
     with files_of_its_own():
-        measured = analysis.measure(batch.view(analysis.needs, cases, unit.attribution, tallies))
+        measured = analysis.measure(batch.view(analysis.needs, cases, unit.attribution, tallies, unit.trials))
     columns = checked(analysis, measured, len(cases))
     for metric, rows in crossed(analysis, measured, len(cases)).items():
         whose = ((numbers[image], target) for image, target in cases)
@@ -50,6 +51,16 @@ def measure(
         else:
             sample, target = np.concatenate((before.sample, samples)), np.concatenate((before.target, targets))
             found.values[metric] = Values(sample, target, np.concatenate((before.value, values)))
+
+
+def _chosen(unit: Unit, batch: Batch, numbers: list[int], cases: list[tuple[int, int]], found: Found) -> list[tuple[int, int]]:
+    """The cases of the images that the unit tries something on; the others are told as gaps."""
+    if unit.trials is None:
+        return cases
+    kept = [case for case in cases if batch.samples[case[0]].id in unit.trials]
+    left = [(image, target, NOT_CHOSEN) for image, target in cases if batch.samples[image].id not in unit.trials]
+    add_gaps(found, left, numbers)
+    return kept
 
 
 @contextmanager

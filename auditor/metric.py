@@ -10,7 +10,7 @@ Statistic = Literal[
     "predicted", "observed", "prevalence_gap", "intercept", "slope", "ece", "ece_chance", "brier", "sensitivity", "specificity",
     "level", "below", "median", "ratio", "pairwise", "shift", "standardised_shift", "retained", "crossing", "wasserstein",
     "kolmogorov_smirnov", "asymmetry", "standardised_asymmetry", "asymmetry_on_rarity", "retained_with_share", "change",
-    "ranking", "ranking_change", "flipped", "moved", "moved_signed",
+    "ranking", "ranking_change", "flipped", "moved", "moved_signed", "standardised",
 ]  # fmt: skip
 
 
@@ -49,7 +49,8 @@ class Metric:
     (docs/methods.md D.3): the shift of the mean, plain (`change` where its scale is one for all networks), in standard deviations, and as a ratio; the change of the share below 0; the
     distance of the two distributions; and the shift of `of` less the shift of `against`, plain and standardised. The last two are over the classes: the
     asymmetry regressed on how rare a class is, and the rank correlation of the ratio with the mean of `against`. `level` (a mean that
-    is not contrasted, because networks have scales of their own), `below`, `median`, `ratio` (of the sums of `of` and `against`) and `pairwise` (`of` is each case's mean over its partners) need audited images only.
+    is not contrasted, because networks have scales of their own), `below`, `median`, `ratio` (of the sums of `of` and `against`), `standardised` (the mean of `of` in standard deviations of `against` over all its cases) and `pairwise`
+    (`of` is each case's mean over its partners) need audited images only.
     """
 
     name: str

@@ -66,6 +66,12 @@ class Network:
         self.forwards += 1
         return self._checked(self.module(images), images)[:, self.outputs]
 
+    def asked_apart(self, images: Tensor) -> Tensor:
+        """All the network's outputs [N, all] by a forward pass of its own, without a graph; the shared pass is not forgotten."""
+        self.forwards += 1
+        with torch.no_grad():
+            return self._checked(self.module(images), images)
+
     def logits(self, images: Tensor) -> Tensor:
         """Logits [N, K] from the shared forward pass, without a graph."""
         self._look(images)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .letter import letter
 from .phantom_shapes import Anatomy, Film, Floats, Kind, Lesion, Span, bounds, columns, heart, lung, outline, roof, rows
 
 Mask = npt.NDArray[np.bool_]
@@ -59,7 +60,7 @@ def draw(film: Film, height: int = 128, width: int = 128) -> Drawing:
     picture *= np.float32(film.anatomy.density)
     np.clip(picture, 0.02, 1, out=picture)
     picture *= body
-    marker = _marker(film.marker, height, width)
+    marker = letter(film.marker, height, width) if film.marker else np.zeros((height, width), bool)
     picture[marker] = 0.97
     return Drawing(picture, masks, marker, body > 0)
 
@@ -156,22 +157,4 @@ def _add(picture: Floats, film: Film, lesion: Lesion, y: Floats) -> Mask:
             amount *= 0.65 + 0.35 * _texture((film.texture[0], film.texture[1] + 1), height, width)[0][window]
         room = np.clip((0.80 - picture[window]) / 0.45, 0.2, 1)
         picture[window] += np.where(mask[window], amount * room, 0)
-    return mask
-
-
-_LETTERS = {
-    "L": ("#....", "#....", "#....", "#....", "#....", "#####"),
-    "R": ("####.", "#...#", "####.", "#.#..", "#..#.", "#...#"),
-}
-
-
-def _marker(letter: str, height: int, width: int) -> Mask:
-    """The block letter: L in the corner at the patient's left, which is the right of the picture."""
-    mask: Mask = np.zeros((height, width), bool)
-    if letter:
-        glyph = np.array([[cell == "#" for cell in line] for line in _LETTERS[letter]])
-        column = np.floor((columns(width) - (0.915 if letter == "L" else 0.025)) / 0.06 * 5).astype(int)
-        row = np.floor((columns(height) - 0.03) / 0.085 * 6).astype(int)
-        inside = ((row >= 0) & (row < 6))[:, None] & ((column >= 0) & (column < 5))
-        mask = inside & glyph[row.clip(0, 5)[:, None], column.clip(0, 4)]
     return mask

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, claims, gates, groups, sample_record
+from . import __version__, claims, gates, groups, sample_record, trials
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
 from .attribution import label as label
@@ -66,12 +66,14 @@ class PlannedModel:
 
 @dataclass(frozen=True)
 class Unit:
-    """One analysis (on one attribution, if it reads maps) of one model. `analysis` None means: keep maps for pictures."""
+    """One analysis (on one attribution, if it reads maps) of one model. `analysis` None means: keep maps for pictures. With
+    `trials` it is of these images only."""
 
     key: str
     model: str
     analysis: Analysis | None
     attribution: Attribution | None
+    trials: trials.Trials | None = None
 
     @property
     def name(self) -> str:
@@ -176,6 +178,7 @@ def make(
     problems.stop()
     classes, listed = listed_samples(dataset, config.place("dataset"))
     check_samples(listed, classes, config.place("dataset"), problems)
+    _check_objects(analyses, listed, config, problems)
     gates.check(config, gates.measured(analyses, attributions, config.strategies, config.reference, classes), problems)
     groups.check(config, declared(analyses), listed, problems)
     groups.check_asked(config, analyses, problems)
@@ -188,6 +191,7 @@ def make(
     units, unmet = _units(
         models, attributions, analyses, registry, (data_key, config.batch, config.seed, device), gallery, told
     )
+    units = _with_trials(units, analyses, samples, config.seed)
     audit = Plan(
         config=config, registry=registry, dataset=dataset, classes=classes, samples=samples, available=len(listed),
         data_digest=data_digest, data_key=data_key, boxes=boxes, models=models, attributions=attributions, analyses=analyses, units=units,
@@ -223,7 +227,7 @@ def _second_split(
     problems.stop()
     assert config.training_images is not None
     limits = [size for size in (limit, config.training_images.limit) if size is not None]
-    samples = _limited([replace(sample, boxes=()) for sample in listed], min(limits, default=None))
+    samples = _limited([replace(sample, boxes=(), objects=()) for sample in listed], min(limits, default=None))
     data_digest, data_key = _data_keys(dataset, classes, samples, registry)
     shared = (data_key, config.batch, config.seed, audit.device)
     units, _ = _units(audit.models, audit.attributions, analyses, registry, shared, frozenset())
@@ -259,7 +263,8 @@ def listed_samples(dataset: Dataset, place: str) -> tuple[tuple[str, ...], list[
 def _facts(sample: Sample) -> tuple[Any, ...]:
     """What is known of a sample apart from its file."""
     boxes = [(box.label, box.left, box.top, box.right, box.bottom) for box in sample.boxes]
-    return sample.id, sample.patient, sample.labels, boxes
+    objects = [(box.label, box.left, box.top, box.right, box.bottom) for box in sample.objects]
+    return sample.id, sample.patient, sample.labels, boxes, *([objects] if objects else [])
 
 
 def _check_analysis(analysis: Analysis, place: str, problems: Problems) -> None:
@@ -306,6 +311,20 @@ def check_samples(samples: Sequence[Sample], classes: Sequence[str], place: str,
     strange = sorted({box.label for sample in samples for box in sample.boxes} - set(classes))
     for name in strange[:5]:
         problems.add(f"{place}: a box is labelled {name!r}, which is not a class{nearest(name, classes)}")
+    for name in sorted({box.label for sample in samples for box in sample.objects} & set(classes)):
+        problems.add(f"{place}: an object is labelled {name!r}, which is a class; its boxes belong to the findings")
+
+
+def _check_objects(analyses: Sequence[Analysis], samples: Sequence[Sample], config: AuditConfig, problems: Problems) -> None:
+    """Add the objects that an analysis looks for and no image has."""
+    known = sorted({box.label for sample in samples for box in sample.objects})
+    for number, analysis in enumerate(analyses):
+        for place, name in enumerate(analysis.objects):
+            if name not in known:
+                there = f"the data set has boxes of {', '.join(known)}" if known else "the data set has boxes of findings only"
+                problems.add(
+                    f"{config.place(f'analyses[{number}].objects[{place}]')}: no image has an object {name!r}; {there}{nearest(name, known)}"
+                )
 
 
 def _plan_models(
@@ -436,6 +455,12 @@ def _units(
             key = digest(model.id, model.identity, shared, "(pictures)", sorted(gallery), look)
             units.append(Unit(key, model.id, None, attribution))
     return tuple(units), tuple(unmet)
+
+
+def _with_trials(units: Sequence[Unit], analyses: Sequence[Analysis], samples: Sequence[Sample], seed: int) -> tuple[Unit, ...]:
+    """The same units, each with what its analysis tries on which image; their keys tell all that this depends on."""
+    chosen = {id(analysis): trials.planned(analysis, samples, seed) for analysis in analyses}
+    return tuple(replace(unit, trials=chosen[id(unit.analysis)]) if unit.analysis is not None else unit for unit in units)
 
 
 def _unmet(model: PlannedModel, analysis: Analysis, attributions: Sequence[Attribution]) -> str | None:

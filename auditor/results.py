@@ -30,9 +30,11 @@ from . import (
     repeats,
     robustness,
     sanity,
+    shortcut_findings,
     spread,
     subgroups,
     training_split,
+    trial_pictures,
     unit_gallery,
 )
 from .analysis import OVERALL, Analysis
@@ -184,6 +186,7 @@ def gather(
     findings = [Finding("alarm", f"The self-test failed: {what}.") for what in (self_test or {}).get("failed", ())] + findings
     findings += by_heart.judge(of_networks)
     findings += robustness.judge(of_networks, plan.metrics(), claims.margins()["auroc"])
+    findings = shortcut_findings.judge(of_networks, plan.metrics()) + findings
     findings = second.findings() + duplicates.findings(accounting) + met_before(models, cohort) + findings
     findings = [Finding("alarm", f"A plugin failed: {what}.") for what in stumbled] + findings
     evidence = Evidence(
@@ -215,6 +218,7 @@ def gather(
             *told_apart.pictures,
             *tops.pictures,
             *changed_pictures.gather(plan, store),
+            *trial_pictures.gather(plan, store, used, failures),
         )
         if store
         else (),

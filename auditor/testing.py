@@ -34,6 +34,7 @@ from .model import ModelLoader, ScoreTable
 from .network import Cases, Network
 from .section import Section
 from .strategy_contract import check_strategy as check_strategy
+from .trials import planned
 from .versions import Film
 
 CLASSES = ("Nodule", "Effusion", "Mass")
@@ -303,7 +304,12 @@ def _measured(analysis: Analysis, attribution: Attribution | None, rows: list[in
     cases, _ = batch.cases(analysis.needs)
     if not cases:
         return {}
-    columns = checked(analysis, analysis.measure(batch.view(analysis.needs, cases, attribution, finished)), len(cases))
+    tried = planned(analysis, planted_samples(), 0)
+    cases = [case for case in cases if tried is None or batch.samples[case[0]].id in tried]
+    if not cases:
+        return {}
+    view = batch.view(analysis.needs, cases, attribution, finished, tried)
+    columns = checked(analysis, analysis.measure(view), len(cases))
     return {
         (batch.samples[image].id, target): {name: float(column[place]) for name, column in columns.items()}
         for place, (image, target) in enumerate(cases)

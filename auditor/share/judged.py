@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import by_heart, by_outcome, duplicates, gated, robustness, sanity, subgroups
+from .. import by_heart, by_outcome, duplicates, gated, robustness, sanity, shortcut_findings, subgroups
 from ..claims import MARGINS
 from ..evidence import Evidence
 from ..findings import Finding, judge
@@ -63,6 +63,7 @@ def findings(evidence: Evidence) -> list[Finding]:
     found += by_outcome.cautions(evidence.by_outcome)
     found = [Finding("alarm", f"The self-test failed: {what}.") for what in evidence.self_test.get("failed", ())] + found
     margin = float(evidence.audit["claims"]["margin"].get("auroc", MARGINS["auroc"]))
+    found = shortcut_findings.judge(of_networks, metrics) + found
     found += by_heart.judge(of_networks) + robustness.judge(of_networks, metrics, margin)
     return duplicates.findings(evidence.accounting) + _met(evidence) + found
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .influence import TOO_FEW, Floats, Influence, Integers, averaged, difference, mean
+from .influence import TOO_FEW, Floats, Influence, Integers, averaged, difference, mean, times
 
 NO_TRAINING = "audit.yaml lists no training_images"
 NO_TRAINING_CASE = "no case among the training images"
@@ -111,6 +111,15 @@ def pairwise(side: Side) -> Influence | str:
     """A mean over pairs of cases, from each case's mean over its partners: a case moves it as one of two in every pair."""
     found = mean(*side)
     return found if isinstance(found, str) else found._replace(influence=2 * found.influence)
+
+
+def standardised(side: Side, scale: Floats) -> Influence | str:
+    """The mean in standard deviations of another value [m] of the same network, which is taken as given."""
+    found = mean(*side)
+    if isinstance(found, str):
+        return found
+    size = float(scale.std(ddof=1)) if len(scale) > 1 else 0.0
+    return times(found, 1 / size) if size > 0 else ALIKE
 
 
 def wasserstein(first: Floats, second: Floats) -> float:

@@ -17,6 +17,7 @@ from .between_splits import (
     pairwise,
     rank_correlation,
     slope,
+    standardised,
 )
 from .columns import Columns, cases_of, values_of
 from .influence import Influence, Integers, mean, ratio
@@ -24,7 +25,7 @@ from .rows import Cohort
 
 __all__ = ["ACROSS", "BETWEEN", "OWN", "across", "of_audited", "of_step"]
 
-OWN = ("level", "below", "median", "ratio", "pairwise")
+OWN = ("level", "below", "median", "ratio", "pairwise", "standardised")
 ACROSS: Mapping[str, Statistic] = {"asymmetry_on_rarity": "asymmetry", "retained_with_share": "retained"}
 """Statistics over the classes, and the statistic of each class that they are made from."""
 
@@ -35,6 +36,9 @@ def of_audited(metric: Metric, network: Columns, cohort: Cohort, number: int, sa
     if metric.statistic == "ratio":
         under = values_of(network.values[metric.against], number, samples)
         return ratio(value, under, patient) if math.fsum(under) > 0 else ALIKE
+    if metric.statistic == "standardised":
+        scale = network.values[metric.against]
+        return standardised(Side(value, patient), scale.value[(scale.target == number) & ~np.isnan(scale.value)])
     if metric.statistic == "pairwise":
         return pairwise(Side(value, patient))
     if metric.statistic == "level":

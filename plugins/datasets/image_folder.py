@@ -24,7 +24,7 @@ class ImageFolder(LabelledFiles):
     holds nothing but that. Or else one `label_column` has the names joined by "|", "No Finding" for none, and an empty cell
     for unknown. `image_column` names the files, without their ending where `suffix` has it (".png"). `patient_column: ""` says that every
     image is a patient of its own; `split` takes only the rows that have it in `split_column`. `boxes` is a CSV of image, label, x, y,
-    width, height in pixels of the file. Without `folder` there are no pixels, and only tables of scores can be audited.
+    width, height in pixels of the file; `objects` are labels in it of what is no finding (a marker, a tube), which `shortcuts` can look for. Without `folder` there are no pixels, and only tables of scores can be audited.
     Images are read as grey; one that has real colours is refused unless `colour` says that they are meant.
     """
 

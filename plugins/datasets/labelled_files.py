@@ -31,6 +31,7 @@ class LabelledFiles(Dataset):
     have beyond the table's (".dcm", say). Without `folder` there are no pixels, and only tables of scores can be audited.
     `patient_column: ""` says that every image is a patient of its own; `split: ""` takes all rows. `groups` are columns that say
     something of a patient or image beside its findings (sex, age), which `subgroups:` of audit.yaml can tell results apart by.
+    `objects` are labels in `boxes` of what is no finding (a marker, a tube), which `shortcuts` can look for.
     """
 
     table: Path
@@ -44,6 +45,7 @@ class LabelledFiles(Dataset):
     label_column: str = ""
     suffix: str = ""
     groups: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
 
     def size_of(self, path: Path) -> tuple[int, int]:
         """(height, width) of a file from its header; raises Unreadable."""
@@ -72,7 +74,9 @@ class LabelledFiles(Dataset):
                 if image in boxes and problem is None:
                     drawn, problem = self._boxes(image, boxes[image])
                 said = {name: column[row] for name, column in zip(self.groups, about, strict=True)}
-                samples.append(Sample(image, patient, labels, drawn, split, image + self.suffix, version, problem, said))
+                findings, objects = self._apart(drawn)
+                source = image + self.suffix
+                samples.append(Sample(image, patient, labels, findings, split, source, version, problem, said, objects))
         self._check_folder(samples)
         return samples
 
@@ -118,6 +122,11 @@ class LabelledFiles(Dataset):
         names = [image + self.suffix for image in images if path_problem(image + self.suffix) is None]
         if self.folder is not None and self.folder.is_dir() and not any((self.folder / name).is_file() for name in names):
             self._check_folder([Sample(name, "", (), source=name, problem="missing") for name in names])
+
+    def _apart(self, drawn: Iterable[Box]) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+        """The boxes of findings, and those of objects."""
+        kept = tuple(drawn)
+        return tuple(b for b in kept if b.label not in self.objects), tuple(b for b in kept if b.label in self.objects)
 
     def _check_folder(self, samples: Sequence[Sample]) -> None:
         """Some files may be missing; that none is there is a wrong folder or suffix."""
@@ -165,7 +174,8 @@ class LabelledFiles(Dataset):
         notes += [f"{times} labels {name!r} are not among the classes and were left out." for name, times in labelling.others]
         if self.boxes is not None:
             counts = Counter(row.label for rows in self._box_rows(images, labelling, others=True).values() for row in rows)
-            left = {name: times for name, times in sorted(counts.items()) if name not in labelling.classes}
+            known = (*labelling.classes, *self.objects)
+            left = {name: times for name, times in sorted(counts.items()) if name not in known}
             notes += [
                 f"{times} boxes of {name!r}, which is not among the classes, were left out." for name, times in left.items()
             ]
@@ -230,13 +240,15 @@ class LabelledFiles(Dataset):
             return "", "missing"
 
     def _box_rows(self, images: Iterable[str], labelling: Labelling, others: bool = False) -> dict[str, list[BoxRow]]:
-        """The rows of the table of boxes by image; of the classes only, unless `others`."""
+        """The rows of the table of boxes by image; of the classes and objects only, unless `others`."""
         if self.boxes is None:
             return {}
         if self.folder is None:
             raise DatasetError("boxes: they are in pixels of the files, so folder must say where the files are")
         table, known = read(self.boxes), set(images)
-        names = (*labelling.classes, *(name for name, _ in labelling.others))
+        for name in sorted({*self.objects} & {*labelling.classes}):
+            raise DatasetError(f"objects: {name!r} is a class; allowed: labels in {self.boxes.name} of what is no finding")
+        names = (*labelling.classes, *self.objects, *(name for name, _ in labelling.others))
         found: dict[str, list[BoxRow]] = {}
         columns = (table.column(name) for name in BOX_COLUMNS)
         for line, image, label, *edges in zip(table.lines, *columns, strict=True):
@@ -245,7 +257,7 @@ class LabelledFiles(Dataset):
                 raise DatasetError(f"{place}: {image!r} has no row in {self.table.name}")
             if label not in names:
                 raise DatasetError(f"{place}: unknown label {label!r}{nearest(label, names)}")
-            if others or label in labelling.classes:
+            if others or label in (*labelling.classes, *self.objects):
                 x, y, width, height = (number(edge, place) for edge in edges)
                 found.setdefault(image, []).append(BoxRow(label, x, y, width, height))
         return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from auditor import Box, Dataset, Sample, hookimpl, planted
+from auditor.letter import letter_bounds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ class Planted(Dataset):
     """Drawn chest films with six findings of long-tailed prevalence, exact boxes, and a laterality marker at a dial.
 
     `size` is the height and width in pixels, or [height, width]. A patient has 1 to `repeats` films of one anatomy; splits
-    share no patient. `marker` says how far the marker gives `marker_class` away: 0 not at all, 1 always.
+    share no patient. `marker` says how far the marker gives `marker_class` away: 0 not at all, 1 always; its box is the object "marker".
     `boxed` is the share of films with findings that carry their boxes. `train_images` is the size of the training split
     whose class counts order the classes from head to tail. Every patient is in one of two groups (`group` A or B); `group_gap` says
     how much fainter the findings of group B are drawn: 0 as in A, 1 all as faint as the faintest.
@@ -120,7 +121,16 @@ class Planted(Dataset):
             version=f"{planted.VERSION}/{self.seed}/{self.marker}/{self.marker_class}"
             + (f"/{self.group_gap}" if self.group_gap else ""),
             metadata={"marker": film.marker or "none", "group": planted.group(self.seed, self.split, patient)},
+            objects=self._marker(film),
         )
+
+    def _marker(self, film: planted.Film) -> tuple[Box, ...]:
+        height, width = self._shape
+        bounds = letter_bounds(film.marker, height, width) if film.marker else None
+        if bounds is None:
+            return ()
+        left, top, right, bottom = bounds
+        return (Box("marker", left / width, top / height, right / width, bottom / height),)
 
     def _box(self, film: planted.Film, lesion: planted.Lesion) -> Box:
         height, width = self._shape

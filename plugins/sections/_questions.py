@@ -28,6 +28,7 @@ from ._per_strategy import (
     without_number,
 )
 from ._reading import strategies
+from ._shortcuts import goes_by, measured
 
 
 class Question(NamedTuple):
@@ -71,6 +72,18 @@ def discriminates(evidence: Evidence, row: Row) -> Cell:
 
 
 def looks(evidence: Evidence, row: Row) -> Cell:
+    """What the maps say, and whether the score hangs on something that is no finding."""
+    found = _maps_agree(evidence, row)
+    if not measured(evidence, row.models):
+        return found
+    others = goes_by(evidence, row.models)
+    if not others:
+        return found._replace(word="no shortcut shown") if found.word == NOT_ASKED else found
+    also = f"score hangs on {listed(others, 2)}"
+    return found._replace(word=also if found.word == NOT_ASKED else f"{found.word}; {also}", tone="bad")
+
+
+def _maps_agree(evidence: Evidence, row: Row) -> Cell:
     """Whether maps agree with the patient's own box beyond where such findings usually lie, and for which findings not."""
     attribution = first_attribution(evidence, "kappa_loc")
     levels = over_classes(evidence, row, "kappa_loc", attribution)
@@ -151,7 +164,7 @@ QUESTIONS = (
     Question(
         "Looks at the finding?",
         "κ: how much better its maps fit this patient's box than other patients' boxes; 0 knows only where such findings usually "
-        "lie, 1 is ideal.",
+        "lie, 1 is ideal. Hangs on: what is no finding, and the score changes without it.",
         looks,
     ),
     Question(

@@ -23,6 +23,8 @@ COUNTED = ("channels", "units")
 """Units of metrics that are whole numbers."""
 BLIND = "(blind)"
 """The strategy of rows that belong to no network: maps that never saw the image."""
+SHORTCUTS = ("shortcuts", "shortcut_maps")
+"""Analyses of what is no finding: their own section shows both, maps or not."""
 CONCEPTS = ("concept", "dissect", "channel", "unit", "active", "detector")
 
 
@@ -67,6 +69,8 @@ def ordered_classes(evidence: Evidence, found: Iterable[str]) -> list[str]:
 
 def home(evidence: Evidence, analysis: str) -> str:
     """The section in which the numbers of an analysis are shown."""
+    if analysis in SHORTCUTS:
+        return "shortcuts"
     rows = evidence.select(analysis=analysis)
     if any(row.metric in ("auroc_change", "map_agreement") or row.metric.startswith("read_out_") for row in rows):
         return "robustness"

@@ -11,6 +11,7 @@ from auditor.checklist import Answer, Checklist, answers, shipped
 from auditor.drawing import figure
 
 from ._card import LABELS
+from ._reading import analyses
 
 STATUSES = ("evidenced", "not evidenced", "not applicable")
 WHERE = {
@@ -18,6 +19,7 @@ WHERE = {
     "strategies": "Strategies", "discrimination": "Discrimination", "calibration": "Calibration", "where_it_looks": "Maps",
     "controls": "Controls", "logit_shift": "By heart", "outcomes": "Right and wrong", "limits": "Limits", "gaps": "Gaps",
     "oversight": "Oversight", "methods": "Methods", "provenance": "Provenance", "changes": "Changes", "subgroups": "Subgroups",
+    "shortcuts": "Shortcuts",
     "robustness": "Robustness",
 }  # fmt: skip
 """Short names of the sections that checklists point to."""
@@ -34,8 +36,9 @@ class Crosswalk(Section):
     def context(self, evidence: Evidence) -> Mapping[str, Any]:
         """A row of counts and a table of items per checklist."""
         found = [(checklist, answers(checklist, evidence)) for checklist in shipped()]
-        grouped = bool(evidence.audit.get("subgroups"))  # without any there is no such section to point to
-        return {"counts": _counts(found), "checklists": [_table(checklist, told, grouped) for checklist, told in found]}
+        absent = {"subgroups": not evidence.audit.get("subgroups"), "shortcuts": not analyses(evidence, "shortcuts")}
+        nowhere = {name for name, missing in absent.items() if missing}  # there is no such section to point to
+        return {"counts": _counts(found), "checklists": [_table(checklist, told, nowhere) for checklist, told in found]}
 
 
 def _counts(found: list[tuple[Checklist, list[Answer]]]) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def _called(checklist: Checklist) -> str:
     return f"{checklist.name} ({checklist.version})"
 
 
-def _table(checklist: Checklist, told: list[Answer], grouped: bool) -> dict[str, Any]:
+def _table(checklist: Checklist, told: list[Answer], nowhere: set[str]) -> dict[str, Any]:
     return {
         "name": _called(checklist),
         "source": checklist.source,
@@ -62,7 +65,7 @@ def _table(checklist: Checklist, told: list[Answer], grouped: bool) -> dict[str,
             {
                 "item": answer.item.item,
                 "asks": answer.item.asks,
-                "where": [(name, WHERE[name]) for name in answer.item.sections if grouped or name != "subgroups"],
+                "where": [(name, WHERE[name]) for name in answer.item.sections if name not in nowhere],
                 "status": answer.status,
                 "why": answer.why,
                 "there": [_words(text) for text in answer.there],
