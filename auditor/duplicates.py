@@ -21,7 +21,6 @@ from .plan import Plan
 
 log = logging.getLogger("auditor")
 
-Kind = Literal["alarm", "caution", "note"]
 VERSION = 1
 """Goes up whenever the same images would be told apart otherwise."""
 LISTED = 200
@@ -33,21 +32,15 @@ OLDER = "images were read by a version of auditor that did not look for copies; 
 
 
 TOO_FEW = "some, too few to be shared"
-SENTENCES: Mapping[tuple[str, str], tuple[Kind, str, str]] = {
-    ("training", "exact"): ("alarm", "are, pixel for pixel, among the training images", "What is measured on them is memory."),
-    ("training", "near"): (
-        "caution", "look like a training image of another patient, as one film saved twice does", "What is measured on them may be memory.",
-    ),
-    ("patients", "exact"): (
-        "caution", "are, pixel for pixel, an image of another patient",
+SENTENCES = {
+    "training": ("of which there is a copy among the training images", "What is measured on them is memory."),
+    "patients": (
+        "of which there is a copy under another patient",
         "A film is under a wrong name, or one person counts as several and intervals are too narrow.",
     ),
-    ("patients", "near"): (
-        "caution", "look like an image of another patient, as one film saved twice does", "Look at them: a film may be under a wrong name.",
-    ),
-    ("nothing", "exact"): ("note", "are, pixel for pixel, another image of the same patient", "That film counts more than once."),
-}  # fmt: skip
-"""By what a group crosses, and whether pixels are equal: how loud it is said, what, and what follows."""
+    "nothing": ("of which there is a copy under the same patient", "That film counts more than once."),
+}
+"""By what a group crosses: what is said of its audited images, and what follows."""
 
 
 class Image(NamedTuple):
@@ -90,14 +83,26 @@ def findings(accounting: Mapping[str, Any]) -> list[Finding]:
     told = accounting.get("copies") or {}
     counts = told.get("counts") or {}
     return [
-        Finding(kind, f"Audited images that {what}: {_said(counts[crosses][sort])} of {told['compared']['audited']:,}. {so}")
-        for (crosses, sort), (kind, what, so) in SENTENCES.items()
-        if counts and counts[crosses][sort] != 0
+        Finding(
+            _kind(crosses, of["exact"]), f"Audited images {SENTENCES[crosses][0]}: {_said(of, told)}. {SENTENCES[crosses][1]}"
+        )
+        for crosses in CROSSED
+        if (of := counts.get(crosses)) and of["groups"] != 0
     ]
 
 
-def _said(n: int | None) -> str:
-    return TOO_FEW if n is None else f"{n:,}"
+def _kind(crosses: str, exact: int | None) -> Literal["alarm", "caution", "note"]:
+    """Something failed where a training image is certainly audited; what only looks like one is for the reader to look at."""
+    if crosses == "training":
+        return "caution" if exact == 0 else "alarm"
+    return "caution" if crosses == "patients" else "note"
+
+
+def _said(of: Mapping[str, int | None], told: Mapping[str, Any]) -> str:
+    exact, near = of["exact"], of["near"]
+    if exact is None or near is None:
+        return TOO_FEW
+    return f"{exact + near:,} of {told['compared']['audited']:,}, {f'{exact:,}' if exact else 'none'} of them pixel for pixel"
 
 
 def _compared(plan: Plan, stores: Sequence[PixelStore]) -> dict[str, Any]:

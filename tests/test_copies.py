@@ -178,13 +178,18 @@ def test_an_audit_finds_what_is_planted_tells_it_and_keeps_it(audited: tuple[Pat
         ("training", ["test-010", "train-003"]), ("training", ["test-011", "train-005"]), ("patients", ["test-000", "test-004"]),
         ("patients", ["test-001", "test-009"]), ("patients", ["test-002", "test-008"]), ("nothing", ["test-006", "test-007"]),
     ]  # fmt: skip
-    alarm = "Audited images that are, pixel for pixel, among the training images: 1 of 24. What is measured on them is memory."
-    assert [f["text"] for f in told["findings"] if f["kind"] == "alarm"] == [alarm]
-    assert alarm in ended.messages
-    cautions = [f["text"] for f in told["findings"] if f["kind"] == "caution"]
-    assert any(
-        text.startswith("Audited images that are, pixel for pixel, an image of another patient: 2 of 24.") for text in cautions
+    said = {kind: [f["text"] for f in told["findings"] if f["kind"] == kind] for kind in ("alarm", "caution", "note")}
+    alarm = (
+        "Audited images of which there is a copy among the training images: 2 of 24, 1 of them pixel for pixel. What is measured on "
+        "them is memory."
     )
+    assert said["alarm"] == [alarm]
+    assert alarm in ended.messages
+    assert said["caution"][0] == (
+        "Audited images of which there is a copy under another patient: 6 of 24, 2 of them pixel for pixel. A film is under a wrong "
+        "name, or one person counts as several and intervals are too narrow."
+    )
+    assert any("a copy under the same patient: 2 of 24, 2 of them pixel for pixel." in text for text in said["note"])
     html = (out / "report.html").read_text()
     assert "test-000 (patient-0), test-004 (patient-2)" in html
     assert [level.differences for level in climb(out, 2, None, None, None, 1, 0)] == [[]]
@@ -199,7 +204,7 @@ def test_a_copy_that_is_shared_names_nobody_and_counts_no_few(audited: tuple[Pat
     assert told["counts"]["patients"] == {"groups": None, "exact": None, "near": None, "patients": None}
     assert told["groups"] == []
     html = (out / "share" / "report.html").read_text()
-    assert "some, too few to be shared of 24" in html
+    assert "a copy under another patient: some, too few to be shared." in html
     assert "test-00" not in html
 
 
@@ -208,12 +213,24 @@ def test_clean_images_give_no_copy_and_no_sentence(tmp_path: Path) -> None:
     told = results(tmp_path / "out")
     assert (ended.exit_code, told["accounting"]["copies"]["groups"]) == (0, [])
     assert told["accounting"]["training_images"]["audited_too"] == 0
-    assert not any("Audited images that" in finding["text"] for finding in told["findings"])
+    assert not any("there is a copy" in finding["text"] for finding in told["findings"])
     assert "No copies were found." in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_what_was_not_compared_says_why() -> None:
+def test_what_was_not_compared_finds_nothing() -> None:
     assert duplicates.findings({"copies": {"missing": duplicates.OLDER}}) == duplicates.findings({}) == []
+
+
+@pytest.mark.parametrize(("exact", "kind"), [(0, "caution"), (1, "alarm"), (None, "alarm")])
+def test_what_only_looks_like_a_training_image_is_no_alarm(exact: int | None, kind: str) -> None:
+    none = {"groups": 0, "exact": 0, "near": 0, "patients": 0}
+    counts = {
+        "training": {"groups": 1, "exact": exact, "near": None if exact is None else 2, "patients": 9},
+        "patients": none,
+        "nothing": none,
+    }
+    (found,) = duplicates.findings({"copies": {"compared": {"audited": 24}, "counts": counts}})
+    assert found.kind == kind
 
 
 def test_chunks_of_another_size_are_not_taken_for_those_that_were_kept(tmp_path: Path) -> None:
