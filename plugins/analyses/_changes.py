@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from auditor import ConfigError, nearest
-from auditor.corruptions import CORRUPTIONS, Corruption, pick
+from auditor.corruptions import Corruption, pick
 
-ALL = tuple(CORRUPTIONS)
+Change = Literal[
+    "brighter", "darker", "narrow_window", "wide_window", "noise", "blur", "low_resolution", "jpeg", "rotation", "shift", "crop",
+]  # fmt: skip
+"""The names of auditor.corruptions, as choices that a schema and a shared copy can tell."""
+ALL: tuple[Change, ...] = get_args(Change)
 REFERENCE = "docs/methods.md G.2"
 
 
