@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from auditor_plugins.analyses._changes import ALL
 from auditor_plugins.analyses.corrupted_maps import CorruptedMaps
 from auditor_plugins.analyses.corruptions import BEFORE, Corruptions
 from auditor_plugins.attributions.gradcam import GradCam
@@ -20,6 +21,7 @@ from auditor import ConfigError, PluginError, Preprocessing, Sample
 from auditor import config as configs
 from auditor import plan as plans
 from auditor.batch import Batch, View
+from auditor.corruptions import CORRUPTIONS
 from auditor.errors import ExitCode
 from auditor.estimate import estimate
 from auditor.evidence import read
@@ -161,6 +163,10 @@ def test_a_version_that_is_no_picture_is_refused() -> None:
     bare = Batch([Sample("s", "p", (1,))], ["Mass"], scores=torch.zeros((1, 1))).view(Corruptions.needs, [(0, 0)])
     with pytest.raises(PluginError, match="pictures of a batch that has none"):
         _ = bare.pictures
+
+
+def test_the_names_of_the_option_are_those_of_the_changes() -> None:
+    assert tuple(CORRUPTIONS) == ALL
 
 
 def test_both_keep_the_contract_of_an_analysis() -> None:

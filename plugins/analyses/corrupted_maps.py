@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor import Analysis, Metric, hookimpl
 
-from ._changes import ALL, asked, checked
+from ._changes import ALL, Change, asked, checked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ class CorruptedMaps(Analysis):
     name = "corrupted_maps"
     needs = frozenset({"attribution", "positive", "image"})
 
-    changes: tuple[str, ...] = ALL
+    changes: tuple[Change, ...] = ALL
     images: int = 200
 
     def __post_init__(self) -> None:

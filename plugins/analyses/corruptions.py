@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from auditor import Analysis, ConfigError, Metric, hookimpl
 from auditor.corruptions import Corruption
 
-from ._changes import ALL, REFERENCE, asked, checked
+from ._changes import ALL, REFERENCE, Change, asked, checked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ class Corruptions(Analysis):
     name = "corruptions"
     needs = frozenset({"logits", "labels", "image"})
 
-    changes: tuple[str, ...] = ALL
+    changes: tuple[Change, ...] = ALL
     images: int = 1000
     specificity: float = 0.9
 
