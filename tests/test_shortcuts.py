@@ -166,6 +166,25 @@ def test_control_places_keep_clear_of_findings_and_of_objects_and_are_none_witho
     assert without_object(image, [Edges(0, 0, 5, 4)], taken, np.random.default_rng(0)) is None
 
 
+def test_a_letters_control_is_never_drawn_over_the_letter() -> None:
+    """Nothing is free but the letters' own corners and one place."""
+    image, taken, free = np.random.default_rng(0).uniform(0, 0.5, (1, 96, 96)), np.ones((96, 96), bool), np.zeros((96, 96), bool)
+    for name in ("L", "R"):
+        bounds = letter_bounds(name, 96, 96)
+        assert bounds is not None
+        left, top, right, bottom = bounds
+        taken[top:bottom, left:right] = False
+        free[60 : 60 + bottom - top, 40 : 40 + right - left] = True
+    one = np.where(free, False, taken)
+    for seed in range(30):
+        pair = with_letter(image, one, np.random.default_rng(seed))
+        assert pair is not None
+        drawn, control = ((changed != image).any(0) for changed in pair)
+        assert not (drawn & control).any()
+        with_room = control & ~free
+        assert not with_room.any() or (with_room[:, :48].any() != drawn[:, :48].any())  # in the other letter's corner
+
+
 def test_every_forward_pass_is_announced() -> None:
     of, made = samples(6, 4), network()
     analysis = Shortcuts(objects=("tag",))
