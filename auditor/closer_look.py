@@ -25,7 +25,8 @@ from .network import Network
 from .outcomes import Told
 from .pixels import PixelStore
 from .placement import effective_support, placed
-from .plan import Plan, PlannedModel, component_identity
+from .plan import Plan, PlannedModel
+from .planned_units import component_identity
 from .statistics.by_outcome import ABSTAINED, USUAL_PLACE, elsewhere
 from .statistics.rows import Cohort, Values
 

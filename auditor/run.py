@@ -10,7 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from . import blind, closer_look, conclusions, control_pass, duplicates, gates, passes, plan, results, self_test, subgroups
+from . import (
+    blind,
+    closer_look,
+    conclusions,
+    control_pass,
+    duplicates,
+    gates,
+    passes,
+    plan,
+    planning,
+    results,
+    self_test,
+    subgroups,
+)
 from . import config as configs
 from .device import choose_device
 from .diff import earlier
@@ -66,7 +79,7 @@ def run(
         if fresh:
             _clear(out)
         with written_down(out):
-            audit = plan.make(config, registry, limit=limit, device=choose_device(device))
+            audit = planning.make(config, registry, limit=limit, device=choose_device(device))
             ledger = Ledger(out / "ledger.db")
             store = PixelStore(out / "arrays" / "pixels" / audit.data_key, audit.dataset, audit.samples, audit.chunk)
             training = _training(audit, out)

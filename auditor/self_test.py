@@ -15,7 +15,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import conclusions, config, duplicates, passes, plan, results, self_test_crowd_checks, self_test_maps, self_test_scores
+from . import (
+    conclusions,
+    config,
+    duplicates,
+    passes,
+    planning,
+    results,
+    self_test_crowd_checks,
+    self_test_maps,
+    self_test_scores,
+)
 from . import self_test_truth as truth
 from .evidence import Evidence
 from .ledger import Ledger
@@ -92,7 +102,7 @@ def _audit(written: str, device: str) -> Evidence:
         folder = Path(name)
         (folder / "audit.yaml").write_text(written)
         read = config.read(folder / "audit.yaml")
-        made = plan.make(read, Registry(read.plugins, folder), device=device)
+        made = planning.make(read, Registry(read.plugins, folder), device=device)
         splits = [split for split in (made, made.training) if split is not None]
         stores = [PixelStore(folder / split.data_key, split.dataset, split.samples, split.chunk) for split in splits]
         ledger = Ledger(folder / "ledger.db")

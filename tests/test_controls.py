@@ -15,7 +15,7 @@ from auditor import ExitCode, config
 from auditor.controls import LIMIT, chosen
 from auditor.estimate import describe
 from auditor.evidence import Evidence, read
-from auditor.plan import make
+from auditor.planning import make
 from auditor.registry import Registry
 from auditor.results_schema import Results
 from auditor.run import RunResult, run

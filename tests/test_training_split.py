@@ -206,12 +206,12 @@ def test_a_run_stopped_between_the_splits_ends_like_one_that_was_not(
 
 
 def test_the_plan_counts_the_training_images(write_faint_audit: Write) -> None:
-    from auditor import config, plan
+    from auditor import config, planning
     from auditor.estimate import describe, estimate
     from auditor.registry import Registry
 
     found = config.read(write_faint_audit())
-    made = plan.make(found, Registry(found.plugins, found.base), limit=None)
+    made = planning.make(found, Registry(found.plugins, found.base), limit=None)
     cost = estimate(made)
     assert (cost.images, cost.reads, cost.forwards) == (600, 600, 2 * 600)
     assert "200 of 200 training images, for logit_shift" in describe(made)

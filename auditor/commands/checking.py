@@ -107,7 +107,7 @@ def plan(audit: Path, device: str, limit: int | None) -> None:
     config, registry = validate(audit)
     from ..device import choose_device
     from ..estimate import describe
-    from ..plan import make
+    from ..planning import make
 
     problems = Problems()
     made = make(config, registry, limit=limit, problems=problems, device=choose_device(device))

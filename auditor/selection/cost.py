@@ -41,7 +41,7 @@ def memory(pool: int, dimension: int, query: int, budget: int, function: str) ->
 def describe(plan: MinePlan, device: str) -> str:
     """`auditor plan mine.yaml`, as lines for a person; reads up to two images and runs one batch through the network."""
     from ..estimate import spoken
-    from ..plan import listed_samples
+    from ..planned_samples import listed_samples
     from .opening import opened, planned
 
     config, model = plan.config, planned(plan)

@@ -19,7 +19,7 @@ from ..errors import DatasetError, ExitCode, ModelRefused
 from ..identity import digest, identity
 from ..ledger import locked
 from ..log import written_down
-from ..plan import check_samples, listed_samples
+from ..planned_samples import check_samples, listed_samples
 from ..problems import Problems
 from ..progress import Progress, Silence
 from ..trained import met

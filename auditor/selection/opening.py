@@ -10,7 +10,8 @@ import numpy.typing as npt
 from ..dataset import Sample
 from ..errors import AuditError, ConfigError, DatasetError, ModelRefused, Unreadable
 from ..pixels import read_prepared
-from ..plan import PlannedModel, plan_model
+from ..plan import PlannedModel
+from ..planned_models import plan_model
 from .config import BASELINES, MinePlan
 from .embed import Embedder
 

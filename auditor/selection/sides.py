@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..identity import digest
-from ..plan import check_samples, listed_samples
+from ..planned_samples import check_samples, listed_samples
 from ..problems import Problems
 from ..training import material as materials
 from ..training.augment import canvas

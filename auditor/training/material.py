@@ -25,7 +25,7 @@ from ..identity import digest, identity
 from ..ledger import publish, refused
 from ..model import Preprocessing
 from ..pixels import read_prepared
-from ..plan import check_samples, listed_samples
+from ..planned_samples import check_samples, listed_samples
 from ..problems import Problems
 from ..strategy import ClassCounts
 from ..wording import how_many

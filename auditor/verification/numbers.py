@@ -12,7 +12,8 @@ from ..errors import AuditError, OutputError
 from ..evidence import Evidence
 from ..identity import digest
 from ..ledger import Ledger
-from ..plan import Plan, component_identity
+from ..plan import Plan
+from ..planned_units import component_identity
 from ..registry import Registry
 from ..results import Known, gather
 from ..statistics.rows import BASELINE

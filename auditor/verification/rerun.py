@@ -18,7 +18,8 @@ from ..device import choose_device
 from ..identity import digest
 from ..ledger import Found, Ledger
 from ..pixels import PixelStore
-from ..plan import Plan, PlannedModel, Unit, label, make, to_json
+from ..plan import Plan, PlannedModel, Unit, label, to_json
+from ..planning import make
 from ..registry import Registry
 from .found import Difference, Level
 from .numbers import told_in

@@ -39,7 +39,7 @@ ANALYSES = {
 
 def plan_of(network: str, images: int, analyses: str, folder: Path) -> Any:
     """The plan of an audit of one untrained network."""
-    from auditor import config, plan
+    from auditor import config, planning
     from auditor.registry import Registry
 
     audit = folder / "audit.yaml"
@@ -48,7 +48,7 @@ def plan_of(network: str, images: int, analyses: str, folder: Path) -> Any:
         f"analyses: {analyses}\nplugins: ['{HERE / 'bench_plugin.py'}']\nreport: {{formats: [html], images: false}}\n"
     )
     read = config.read(audit)
-    return plan.make(read, Registry(read.plugins, folder))
+    return planning.make(read, Registry(read.plugins, folder))
 
 
 def stored(plan: Any, folder: Path) -> Any:
