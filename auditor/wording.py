@@ -40,6 +40,11 @@ SPELT = {
 }
 """Names of metrics, attributions and parts of such names that are not simply spelt with blanks and a capital."""
 
+WHOLES = {
+    "(macro)": "Mean over classes", "(head)": "Common classes (head)", "(medium)": "Less common (medium)",
+    "(tail)": "Rare classes (tail)", "(image)": "All findings of an image", "(model)": "Network as a whole",
+}  # fmt: skip
+"""What the pseudo classes stand for."""
 NOISE = 1e-6
 """Nothing smaller is a measurement: scores are single precision, which is as coarse as 1e-7, and counts are far above."""
 LEAST_P = 0.001
@@ -182,6 +187,24 @@ def spoken(name: str) -> str:
     """
     text = title(name)
     return text if any(letter.isupper() for letter in text[1:]) else text[:1].lower() + text[1:]
+
+
+def class_title(name: str) -> str:
+    """A class, or what a pseudo class stands for, as a heading.
+
+    >>> class_title("(macro)"), class_title("Mass")
+    ('Mean over classes', 'Mass')
+    """
+    return WHOLES.get(name, name)
+
+
+def class_spoken(name: str) -> str:
+    """The same inside a sentence.
+
+    >>> class_spoken("(macro)"), class_spoken("Mass")
+    ('mean over classes', 'Mass')
+    """
+    return WHOLES[name][0].lower() + WHOLES[name][1:] if name in WHOLES else name
 
 
 def _audible(value: float) -> float:

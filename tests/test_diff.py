@@ -230,7 +230,7 @@ def test_a_digit_changed_by_hand_is_found(old: Path, tmp_path: Path) -> None:
     found = difference(old, edited(old, tmp_path / "edited", edit))
     assert found.exit_code == ExitCode.INCOMPLETE
     assert len(found.altered) == 1
-    assert found.altered[0].startswith("auroc, Mass, bce · scores · seed 0: value 0.")
+    assert found.altered[0].startswith("AUROC, Mass, bce · scores · seed 0: value 0.")
     assert "although no case that it rests on moved" in found.altered[0]
 
 

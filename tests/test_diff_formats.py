@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -16,12 +17,14 @@ from diffing import Tables, audited, drawn
 from markdown_it import MarkdownIt
 
 from auditor.cli import main
-from auditor.diff.difference import Difference, difference
+from auditor.diff.changes import Change, Changes
+from auditor.diff.difference import Difference, _in_order, _names, difference
 from auditor.diff.junit import junit
 from auditor.diff.markdown import markdown
 from auditor.diff.page import page
 from auditor.diff.text import text
 from auditor.report import POLICY
+from auditor.statistics.rows import Comparison
 
 HOSTILE = "a|b`\x07\n</code></details><script>alert(1)</script>[x](javascript:y) @team #1 **b** www.evil.org \u202e\\|"
 PRINTABLE = "c|d</code></details><img src=x onerror=y>[z](javascript:y) @team"
@@ -76,11 +79,12 @@ def test_the_terminal_tells_what_is_worse_first(judged: Difference) -> None:
     lines = text(judged).splitlines()
     assert lines[0] == "2 blocking gates failed."
     assert lines[1].startswith("Of 18 paired numbers ")
-    assert lines[2] == "gate 1  passed        blocking  auroc, averaged over the classes, networks of bce minus those of the old audit: unchanged, no case moved"  # fmt: skip
-    assert lines[3].startswith("gate 1  failed        blocking  auroc, averaged over the classes, networks of focal minus")
+    assert lines[2] == f"old: {judged.names[0]}; new: {judged.names[1]}"
+    assert lines[3] == "gate 1  passed        blocking  auroc, averaged over the classes, networks of bce minus those of the old audit: unchanged, no case moved"  # fmt: skip
+    assert lines[4].startswith("gate 1  failed        blocking  auroc, averaged over the classes, networks of focal minus")
     start = lines.index("What changed, new minus old with 95 % interval")
     assert re.match(
-        rf"  different, worse: AUROC, \(macro\), {FOCAL}: −0\.\d+ \(−0\.\d+ to −0\.\d+\), n 240 \(60 patients\)",
+        rf"  different, worse \(primary claim\): AUROC, mean over classes, {FOCAL}: −0\.\d+ \(−0\.\d+ to −0\.\d+\), n 240 \(60 patients\)",
         lines[start + 1],
     )
 
@@ -117,6 +121,53 @@ def test_a_comment_is_short_and_counts_what_it_leaves_out(judged: Difference) ->
     cut = markdown(judged, rows=1, folded=1)
     assert "8 more rows are not shown here." in cut
     assert "more are not shown here" in cut
+
+
+def told(verdict: str, claim: str, name: str, low: float = -0.1) -> Change:
+    row = Comparison(
+        "auroc", "performance", None, name, "f", "focal", "old", 0.1, low, 0.3, 240, 60, verdict=verdict, claim=claim,  # type: ignore[arg-type]
+        p_adjusted=0.2,
+    )  # fmt: skip
+    return Change("focal", 1, row, 0.7, 0.8)
+
+
+def test_a_primary_claim_stands_first_whatever_became_of_it(judged: Difference) -> None:
+    clear = [told("different", "exploratory", name, 0.05) for name in ("Mass", "Nodule", "(macro)")]
+    found = replace(Changes(), of_networks=[*clear, told("inconclusive", "primary", "(macro)")])
+    ordered = _in_order(found, judged.new)
+    assert [change.row.claim for change in ordered] == ["primary", *["exploratory"] * 3]
+    some = replace(judged, changes=ordered)
+    for said in (markdown(some, rows=1), text(some, rows=1)):
+        assert "inconclusive (primary claim)" in said
+        assert "different, better" not in said
+
+
+def test_a_change_that_only_their_number_makes_inconclusive_is_marked_once_explained(judged: Difference) -> None:
+    alone = replace(judged, changes=(told("inconclusive", "exploratory", "Mass", 0.05),))
+    quiet = replace(judged, changes=(told("inconclusive", "exploratory", "Mass"),))
+    for show in (markdown, text, page):
+        assert "inconclusive †" in show(alone)
+        assert "leaves out 0" in show(alone)
+        assert "†" not in show(quiet)
+
+
+def test_both_runs_are_named_and_no_raw_name_of_a_pseudo_class_is_left(judged: Difference) -> None:
+    some = replace(judged, names=("nightly", "branch/run"), not_compared=("numbers by subgroup",))
+    for show in (markdown, text, page):
+        said = html.unescape(show(some))
+        assert "nightly" in said
+        assert "branch/run" in said
+        assert "(macro)" not in said
+        assert "Not compared: numbers by subgroup" in said
+    assert "Read this first" not in page(replace(some, notes=(), incomplete=(), altered=(), why_not=None))
+
+
+def test_as_much_of_two_paths_as_tells_the_runs_apart(tmp_path: Path) -> None:
+    for name in ("a/run", "b/run"):
+        (tmp_path / name).mkdir(parents=True)
+    assert _names(tmp_path / "a/run", tmp_path / "b/run") == ("a/run", "b/run")
+    assert _names(tmp_path / "a", tmp_path / "b/run/results.json") == ("a", "run")
+    assert _names(tmp_path / "a", tmp_path / "a") == ("a", "a")
 
 
 # A CI server

@@ -15,7 +15,7 @@ from PIL import Image
 
 from auditor import Box, Dataset, DatasetError, config, estimate, run
 from auditor.metric import Metric
-from auditor.plan import make
+from auditor.planning import make
 from auditor.registry import Registry
 from auditor.shortcut_findings import judge, shortcuts
 from auditor.statistics.rows import Summary

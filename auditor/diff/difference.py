@@ -27,8 +27,8 @@ RANK = ("different", "different but negligible", "inconclusive", None, "equivale
 class Difference:
     """All that changed from one audit to another; `why_not` says why no case could be paired, None where some were.
 
-    `changes` are in the order in which a reader wants them: what is different first, among that what became worse, overall numbers
-    before single classes. `unchanged` counts numbers of which no case moved, `level` those that stayed although cases moved.
+    `names` are those of the two run folders. `changes` are in the order in which a reader wants them: primary claims, then what is different,
+    among that what became worse, overall numbers before single classes. `not_compared` names what both audits hold beside. `unchanged` counts numbers of which no case moved, `level` those that stayed although cases moved.
     `incomplete` are sentences on runs that did not come to a good end.
     """
 
@@ -46,6 +46,8 @@ class Difference:
     outcomes: tuple[Outcome, ...]
     gates: tuple[GateOutcome, ...]
     notes: tuple[str, ...]
+    not_compared: tuple[str, ...]
+    names: tuple[str, str]
     incomplete: tuple[str, ...]
     why_not: str | None
     exit_code: ExitCode
@@ -88,7 +90,7 @@ class Difference:
             "altered": list(self.altered),
             "outcomes": [outcome._asdict() for outcome in self.outcomes],
             "gates": [{("class" if k == "class_name" else k): v for k, v in asdict(row).items()} for row in self.gates],
-            "notes": list(self.notes), "incomplete": list(self.incomplete),
+            "notes": list(self.notes), "not_compared": list(self.not_compared), "folders": list(self.names), "incomplete": list(self.incomplete),
         }  # fmt: skip
         return json.dumps(content, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
@@ -115,7 +117,8 @@ def difference(old: Path, new: Path, gates: Path | None = None, margins: Mapping
             shared_images=_shared(before, after), shared_classes=found.matched.cohort.classes if found.matched else (),
             changes=_in_order(found, after.evidence), unchanged=found.unchanged, level=len(found.level),
             numbers=tuple(unpaired(before.evidence, after.evidence, found)), altered=tuple(odd),
-            outcomes=tuple(outcomes(before.evidence, after.evidence)), gates=rows, notes=(*declared.notes, *_not_compared(before.evidence, after.evidence)),
+            outcomes=tuple(outcomes(before.evidence, after.evidence)), gates=rows, notes=declared.notes,
+            not_compared=tuple(_not_compared(before.evidence, after.evidence)), names=_names(old, new),
             incomplete=tuple(incomplete), why_not=why_not, exit_code=code,
         )  # fmt: skip
 
@@ -164,8 +167,17 @@ def _not_compared(*sides: Evidence) -> list[str]:
         "numbers by subgroup": any(side.subgroups for side in sides),
         "the gallery of units": any(side.units for side in sides),
     }
-    there = [name for name, found in kinds.items() if found]
-    return [f"not compared: {' and '.join(there)}"] if there else []
+    return [name for name, found in kinds.items() if found]
+
+
+def _names(old: Path, new: Path) -> tuple[str, str]:
+    """As much of the end of two paths as tells the runs apart: `run` and `run-2`, or `main/run` and `branch/run`."""
+    folders = [(path if path.is_dir() else path.parent).resolve().parts for path in (old, new)]
+    for length in range(1, max(map(len, folders))):
+        tails = ["/".join(parts[-length:]) for parts in folders]
+        if tails[0] != tails[1]:
+            return tails[0], tails[1]
+    return folders[0][-1], folders[1][-1]
 
 
 def _shared(old: Side, new: Side) -> int:
@@ -181,7 +193,7 @@ def _in_order(found: Changes, new: Evidence) -> tuple[Change, ...]:
         row = change.row
         worse = new.metrics[row.metric]["better"] == ("lower" if (row.difference or 0.0) > 0 else "higher")
         single = row.class_name in new.dataset["classes"]
-        known = row.difference is None, RANK.index(row.verdict), row.claim != "primary", not worse, single
+        known = row.difference is None, row.claim != "primary", RANK.index(row.verdict), not worse, single
         return (*known, row.p_adjusted if row.p_adjusted is not None else 2.0)
 
     return tuple(sorted([*found.of_strategies, *found.of_networks], key=rank))

@@ -50,7 +50,11 @@ def _plain(sign: str, following: str) -> bool:
 def _lines(found: Difference, rows: int, folded: int) -> Iterator[str]:
     yield "### What changed between two audits"
     yield f"\n**{_bare(told.headline(found))}**"
-    yield f"\nOld: {harmless(found.old.audit['title'])}. New: {harmless(found.new.audit['title'])}. Exit code {int(found.exit_code)}."
+    old, new = (
+        f"{harmless(name)} ({harmless(side.audit['title'])})"
+        for name, side in zip(found.names, (found.old, found.new), strict=True)
+    )
+    yield f"\nOld: {old}. New: {new}. Exit code {int(found.exit_code)}."
     if found.changes and told.counted(found) != told.headline(found):
         yield f"\n{_bare(told.counted(found))}"
     for warning in told.warnings(found):
@@ -70,6 +74,8 @@ def _lines(found: Difference, rows: int, folded: int) -> Iterator[str]:
         for number in found.numbers
     ]
     yield from _folded("Not paired, as each audit reports it", numbers, folded)
+    if found.not_compared:
+        yield f"\n{_bare(told.not_compared(found))}"
 
 
 def _changes(found: Difference, rows: int) -> Iterator[str]:
@@ -82,6 +88,8 @@ def _changes(found: Difference, rows: int) -> Iterator[str]:
     ]  # fmt: skip
     if cells:
         yield from _table(("Number", "Network", "New minus old (95 % interval)", "Verdict", "Cases (patients)"), cells, rows)
+        if told.marked(found):
+            yield f"\n{_bare(told.marked(found))}"
         lost = told.missing(found)
         if lost:
             yield f"\n{lost:,} more moved and have no difference that can be estimated."
@@ -89,17 +97,19 @@ def _changes(found: Difference, rows: int) -> Iterator[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> Iterator[str]:
     yield f"\n| {' | '.join(head)} |\n|{'---|' * len(head)}"
-    yield from (f"| {' | '.join(row)} |" for row in rows[:most])
-    if len(rows) > most:
-        yield f"\n{len(rows) - most:,} more rows are not shown here."
+    shown, more = told.first(rows, most)
+    yield from (f"| {' | '.join(row)} |" for row in shown)
+    if more:
+        yield f"\n{more} rows are not shown here."
 
 
 def _folded(title: str, lines: Sequence[str], most: int) -> Iterator[str]:
     if lines:
         yield f"\n<details><summary>{title} ({len(lines):,})</summary>\n"
-        yield from (f"- {harmless(one, 300)}" for one in lines[:most])
-        if len(lines) > most:
-            yield f"- {len(lines) - most:,} more are not shown here"
+        shown, more = told.first(lines, most)
+        yield from (f"- {harmless(one, 300)}" for one in shown)
+        if more:
+            yield f"- {more} are not shown here"
         yield "\n</details>"
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..evidence import Evidence
 from ..statistics.rows import Comparison, Summary
+from ..wording import class_spoken, spoken
 from .changes import Changes
 
 ALTERED = (
@@ -88,8 +89,8 @@ def _odd(rows: Iterable[tuple[tuple[str, str, str], Summary | Comparison, tuple[
     for (metric, _, attribution, class_name, who), told in seen.items():
         if len(told) == 2 and told[0] != told[1]:
             what = next(part for part in told[0] if told[0][part] != told[1][part])
-            on = f" with {attribution}" if attribution else ""
-            yield f"{metric}{on}, {class_name}, {who}: {what} {told[0][what]} became {told[1][what]} {ALTERED}"
+            on = f" with {spoken(attribution)}" if attribution else ""
+            yield f"{spoken(metric)}{on}, {class_spoken(class_name)}, {who}: {what} {told[0][what]} became {told[1][what]} {ALTERED}"
 
 
 def _question(evidence: Evidence) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..evidence import Evidence
 from ..findings import Finding
+from ..wording import class_spoken, figure, spoken
 
 NUMBERS = re.compile(r"[+−-]?\d[\d.,]*")
 
@@ -49,20 +50,21 @@ def _score(told: dict[str, Any]) -> str:
 def _gates(evidence: Evidence) -> Iterator[tuple[str, str]]:
     for row in evidence.gates:
         who = row.model or f"{row.strategy} minus {row.reference} ({row.family})"
-        on = f" with {row.attribution}" if row.attribution else ""
-        yield f"{row.metric}{on} {row.claim} {row.bound:g}, {row.class_name}, {who} ({row.tier})", row.outcome
+        on = f" with {spoken(row.attribution)}" if row.attribution else ""
+        claim = f"{row.claim.replace('_', ' ')} {figure(row.bound)}"
+        yield f"{spoken(row.metric)}{on} {claim}, {class_spoken(row.class_name)}, {who} ({row.tier})", row.outcome
 
 
 def _controls(evidence: Evidence) -> Iterator[tuple[str, str]]:
     for row in evidence.controls:
-        yield f"{row.attribution} ({row.name}) on {row.model}", row.outcome
+        yield f"{spoken(str(row.attribution))} ({row.name}) on {row.model}", row.outcome
 
 
 def _verdicts(evidence: Evidence) -> Iterator[tuple[str, str]]:
     for row in evidence.comparisons:
-        on = f" with {row.attribution}" if row.attribution else ""
+        on = f" with {spoken(row.attribution)}" if row.attribution else ""
         yield (
-            f"{row.metric}{on}, {row.class_name}: {row.strategy} minus {row.reference} ({row.family})",
+            f"{spoken(row.metric)}{on}, {class_spoken(row.class_name)}: {row.strategy} minus {row.reference} ({row.family})",
             row.verdict or "no verdict",
         )
 

@@ -9,7 +9,7 @@ from .. import __version__
 from ..drawing import Interval, forest, key
 from ..report import new_environment, whole_page
 from ..statistics.rows import IMAGE, MACRO
-from ..wording import figure, how_many, signed, title
+from ..wording import class_title, figure, how_many, signed, title
 from . import told
 from .changes import OLD, Change
 from .difference import Difference
@@ -23,15 +23,16 @@ def page(found: Difference) -> str:
     order = [OLD, *dict.fromkeys(change.who for change in found.estimated)]
     blocks = [_block(found, members, order) for members in _by_metric(found)]
     overall = [change for change in found.estimated if change.row.class_name in (MACRO, IMAGE)]
+    shown, more = told.first(overall, ROWS)
     return whole_page(
         new_environment(), "diff.html",
-        title=str(found.new.audit["title"]), old=str(found.old.audit["title"]), version=__version__,
+        title=str(found.new.audit["title"]), old=str(found.old.audit["title"]), names=found.names, version=__version__,
         headline=told.headline(found), counted=told.counted(found) if found.changes or found.unchanged else "",
         warnings=list(told.warnings(found)), gates=[_gate(row) for row in found.gates],
         facts=found.facts, causes=found.causes, shared=how_many(found.shared_images, "image"), classes=found.shared_classes,
-        overall=[_row(found, change) for change in overall[:ROWS]], left=max(len(overall) - ROWS, 0),
+        overall=[_row(found, change) for change in shown], left=more,
         blocks=blocks, numbers=[_number(number) for number in found.numbers], outcomes=found.outcomes,
-        lost=told.missing(found), empty=found.empty,
+        lost=told.missing(found), marked=told.marked(found), not_compared=told.not_compared(found) if found.not_compared else "", empty=found.empty,
     )  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def _block(found: Difference, members: Sequence[Change], order: Sequence[str]) -
 
 def _chart(name: str, changes: Sequence[Change], order: Sequence[str]) -> dict[str, Any]:
     shown = [order[0], *dict.fromkeys(change.who for change in changes)]
-    rows = [Interval(c.row.class_name, c.who, c.row.difference, c.row.low, c.row.high) for c in changes]
+    rows = [Interval(class_title(c.row.class_name), c.who, c.row.difference, c.row.low, c.row.high) for c in changes]
     return {
         "drawing": forest(rows, list(order), title=f"Change of {name}", axis="new minus old, 95 % interval over patients"),
         "series": [(who, key(who, list(order))) for who in shown[1:]],
@@ -79,7 +80,7 @@ def _row(found: Difference, change: Change) -> dict[str, Any]:
     row = change.row
     return {
         "metric": title(row.metric) + (f" with {title(row.attribution)}" if row.attribution else ""),
-        "class_name": row.class_name, "who": change.who, "missing": row.missing, "note": row.note,
+        "class_name": class_title(row.class_name), "who": change.who, "missing": row.missing, "note": row.note,
         "old": "" if change.old is None else figure(change.old), "new": "" if change.new is None else figure(change.new),
         "difference": "" if row.difference is None else signed(row.difference),
         "interval": "" if row.low is None or row.high is None else f"{signed(row.low)} to {signed(row.high)}",

@@ -21,6 +21,8 @@ def _lines(found: Difference, rows: int) -> Iterator[str]:
     yield told.headline(found)
     if found.changes and told.counted(found) != told.headline(found):
         yield told.counted(found)
+    if not found.empty:
+        yield f"old: {clean_label(found.names[0])}; new: {clean_label(found.names[1])}"
     for row in found.gates:
         yield visible(line(row), keep="")
     yield from (f"note: {clean_label(warning, 400)}" for warning in told.warnings(found))
@@ -33,6 +35,10 @@ def _lines(found: Difference, rows: int) -> Iterator[str]:
     ]
     yield from _part("Not paired, as each audit reports it", numbers, rows)
     yield from _part("What was concluded", [told.outcome_line(outcome) for outcome in found.outcomes], rows)
+    if told.marked(found):
+        yield f"\n{told.marked(found)}"
+    if found.not_compared:
+        yield f"\n{told.not_compared(found)}"
 
 
 def _changes(found: Difference) -> list[str]:
@@ -47,6 +53,7 @@ def _changes(found: Difference) -> list[str]:
 def _part(title: str, lines: Sequence[str], rows: int) -> Iterator[str]:
     if lines:
         yield f"\n{title}"
-        yield from (f"  {clean_label(one, 300)}" for one in lines[:rows])
-        if len(lines) > rows:
-            yield f"  and {len(lines) - rows:,} more; --format json holds all"
+        shown, more = told.first(lines, rows)
+        yield from (f"  {clean_label(one, 300)}" for one in shown)
+        if more:
+            yield f"  and {more}; --format json holds all"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
-from ..wording import absence, clean_label, figure, signed, spoken
+from ..adjusted import MARK, NOTE, only_alone
+from ..wording import absence, class_spoken, clean_label, figure, signed, spoken
 from .changes import Change
 from .difference import Difference
 from .numbers import Number
 from .outcomes import Outcome
 from .question import Fact
 
+Row = TypeVar("Row")
 MEANS = {
     "different": "different",
     "different but negligible": "different but negligible (within the margin)",
@@ -55,7 +58,7 @@ def what(change: Change | Number) -> str:
     """The number that a change is of: metric, maps, class."""
     row = change.row if isinstance(change, Change) else change
     on = f" with {spoken(row.attribution)}" if row.attribution else ""
-    return f"{spoken(row.metric)}{on}, {clean_label(row.class_name, 60)}"
+    return f"{spoken(row.metric)}{on}, {clean_label(class_spoken(row.class_name), 60)}"
 
 
 def said(change: Change) -> str:
@@ -71,7 +74,10 @@ def verdict(found: Difference, change: Change) -> str:
     """The verdict in words, with the direction where there is a better one."""
     words = change.row.verdict or "no verdict"
     direction = found.better(change)
-    return f"{words}, {direction}" if direction else words
+    words = f"{words}, {direction}" if direction else words
+    if only_alone(change.row.low, change.row.high, change.row.verdict):
+        words += f" {MARK}"
+    return f"{words} (primary claim)" if change.row.claim == "primary" else words
 
 
 def side(number: Number, which: str) -> str:
@@ -105,6 +111,26 @@ def warnings(found: Difference) -> Iterator[str]:
     yield from found.incomplete
     yield from found.altered
     yield from found.notes
+
+
+def not_compared(found: Difference) -> str:
+    """What stands in the audits and is in no line of the diff."""
+    return f"Not compared: {' and '.join(found.not_compared)}."
+
+
+def marked(found: Difference) -> str:
+    """What the mark beside a verdict says, where one stands."""
+    rows = [change.row for change in found.changes]
+    return f"{MARK} {NOTE}" if any(only_alone(row.low, row.high, row.verdict) for row in rows) else ""
+
+
+def first(rows: Sequence[Row], most: int) -> tuple[Sequence[Row], str]:
+    """So many rows, and how many more there are in words; nothing where these are all.
+
+    >>> first("abc", 2), first("abc", 3)
+    (('ab', '1 more'), ('abc', ''))
+    """
+    return rows[:most], f"{len(rows) - most:,} more" if len(rows) > most else ""
 
 
 def missing(found: Difference) -> int:

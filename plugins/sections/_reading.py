@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from auditor import Evidence
 from auditor.drawing import figure, how_many
+from auditor.wording import WHOLES as WHOLES
+from auditor.wording import class_title as class_title
 from auditor.wording import title as title
 
 if TYPE_CHECKING:
     from auditor.statistics.rows import Summary
 
-WHOLES = {
-    "(macro)": "Mean over classes", "(head)": "Common classes (head)", "(medium)": "Less common (medium)",
-    "(tail)": "Rare classes (tail)", "(image)": "All findings of an image", "(model)": "Network as a whole",
-}  # fmt: skip
 OVER_CLASSES = ("(macro)", "(head)", "(medium)", "(tail)")
 """Pseudo classes whose n counts classes."""
 COUNTED = ("channels", "units")
@@ -26,11 +24,6 @@ BLIND = "(blind)"
 SHORTCUTS = ("shortcuts", "shortcut_maps")
 """Analyses of what is no finding: their own section shows both, maps or not."""
 CONCEPTS = ("concept", "dissect", "channel", "unit", "active", "detector")
-
-
-def class_title(name: str) -> str:
-    """A class, or what a pseudo class stands for."""
-    return WHOLES.get(name, name)
 
 
 def strategies(evidence: Evidence) -> list[str]:
