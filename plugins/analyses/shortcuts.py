@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 
 from auditor import Analysis, Metric, hookimpl
 from auditor.boxes import union_mask
@@ -91,6 +90,8 @@ class Shortcuts(LooksForObjects):
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         """The score, and per object what changing it does and what its control does: float64 [P], NaN where it was not tried."""
+        import torch
+
         image, target = (column.numpy() for column in batch.cases)
         before = batch.logits.numpy()
         found = {metric.name: np.full(len(batch), np.nan) for metric in self.metrics if not metric.of}
@@ -107,6 +108,8 @@ class Shortcuts(LooksForObjects):
 
     def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor, Tensor]]:
         """Each image with an object filled in or a letter drawn, and with the control; none where there is no room for that."""
+        import torch
+
         found = {}
         for row, names in enumerate(batch.trials):
             image = batch.images[row].cpu().numpy()
