@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from .errors import Unreadable
+from .errors import AuditError, ModelRefused, Unreadable
 from .plan import Plan, PlannedModel
 from .planned_claims import warnings
 from .wording import how_many, named
@@ -78,7 +78,10 @@ def _seconds_per_batch(plan: Plan, model: PlannedModel) -> float:
     import torch
 
     lens = model.loader.preprocessing
-    module = model.loader.load().eval().to(device=plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        module = model.loader.load().eval().to(device=plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    except AuditError as error:
+        raise ModelRefused(f"{model.place} ({model.id}): {error}") from error
     images = torch.rand((plan.config.batch, lens.channels, lens.size, lens.size)).to(plan.device)
     images = images.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():

@@ -195,10 +195,10 @@ def _preflight(audit: Plan, waiting: dict[str, dict[str, set[int]]], store: Pixe
             except OutputError:
                 raise
             except AuditError as error:
-                problems.append(f"{model.place}: {error}")
+                problems.append(f"{model.place} ({model.id}): {error}")
             except Exception as error:  # a model plugin is a stranger's code
                 log.error("%s failed", model.id, exc_info=error)
-                problems.append(f"{model.place}: the model cannot be loaded: {type(error).__name__}: {error}")
+                problems.append(f"{model.place} ({model.id}): the model cannot be loaded: {type(error).__name__}: {error}")
     if problems:
         raise ModelRefused("\n".join(problems))
 

@@ -146,6 +146,9 @@ def check_dataset(dataset: Dataset, reads: int = 5) -> None:
             expect(box.label in classes, f"{sample.id}: a box of {box.label!r}, which is not a class")
             sane = all(-1 <= edge <= 2 for edge in (box.left, box.top, box.right, box.bottom))
             expect(sane, f"{sample.id}: box edges {box} are not fractions of the image")
+    told, said = dataset.attributes(), {name for sample in samples for name in sample.metadata}
+    expect(told is None or said <= set(told), f"attributes() gave {told!r}; samples also say {sorted(said - set(told or ()))}")
+    expect(not (wrong := list(dataset.mistakes())), f"mistakes() finds fault with what can be listed: {wrong[:1]}")
     for sample in [s for s in samples if not s.problem][:reads]:
         _check_pixels(dataset, sample)
 

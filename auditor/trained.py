@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from .errors import ConfigError, nearest
 from .problems import Places, Problems, plain_path, show
+from .wording import how_many
 
 CARD = "model.json"
 BEST = "model.safetensors"
@@ -54,7 +55,7 @@ def read_folder(folder: Path) -> list[Trained]:
     if waiting:
         named = ", ".join(sorted(waiting)[:3]) + (", ..." if len(waiting) > 3 else "")
         raise ConfigError(
-            f"{len(waiting)} networks are not finished ({named}): auditor train --resume goes on with them; delete the folders"
+            f"found {how_many(len(waiting), 'unfinished network')} ({named}): auditor train --resume goes on with them; delete the folders"
             " of those that are not to be audited"
         )
     if not found:

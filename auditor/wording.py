@@ -85,8 +85,8 @@ def absence(reason: object, limit: int = 200) -> str:
 def how_many(number: int, noun: str) -> str:
     """A count with its noun, in the singular or the plural.
 
-    >>> how_many(1, "strategy"), how_many(0, "class"), how_many(2, "strategy"), how_many(1200, "box"), how_many(3, "day")
-    ('1 strategy', '0 classes', '2 strategies', '1,200 boxes', '3 days')
+    >>> how_many(1, "strategy"), how_many(0, "class"), how_many(2, "strategy"), how_many(1200, "box"), how_many(3, "epoch")
+    ('1 strategy', '0 classes', '2 strategies', '1,200 boxes', '3 epochs')
     """
     return f"{number:,} {_noun(number, noun)}"
 
@@ -105,7 +105,8 @@ def _noun(number: int, noun: str) -> str:
         return noun
     if noun.endswith("y") and noun[-2] not in "aeou":
         return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+    hissing = noun.endswith(("s", "x", "ch", "sh")) and noun != "epoch"
+    return f"{noun}es" if hissing else f"{noun}s"
 
 
 def figure(value: float) -> str:

@@ -63,7 +63,7 @@ def test_nothing_is_said_on_weaker_grounds(rows: list[Summary]) -> None:
 def test_evidence_that_shrinks_is_named_and_a_small_loss_is_not() -> None:
     rows = [row("magnitude_retained", name, "a", value) for name, value in (("Hernia", 0.5), ("Mass", 0.85), ("Edema", 0.95))]
     (found,) = judge(rows)
-    assert found.text == "The evidence of the strongest features shrinks on new images for Hernia (1 of 1 networks, 50 % left)."
+    assert found.text == "The evidence of the strongest features shrinks on new images for Hernia (1 of 1 network, 50 % left)."
 
 
 def test_missing_training_images_are_noted_once() -> None:

@@ -75,9 +75,7 @@ def test_an_audit_on_validation_patients_says_that_this_flatters() -> None:
 
 def test_strangers_are_said_to_be_strangers_and_the_unknown_unknown() -> None:
     assert findings({"training": 0, "validation": 0})[0][1].startswith("None of the 3 audited patients")
-    assert (
-        findings(None, "untold")[0][1] == "Whether the audited patients were trained on is not known for 1 of the 1 networks."
-    )
+    assert findings(None, "untold")[0][1] == "Whether the audited patients were trained on is not known for 1 of the 1 network."
     assert findings("untold") == []
 
 

@@ -55,5 +55,5 @@ def test_a_network_that_is_not_finished_is_not_passed_over(runs: Path) -> None:
     (runs / "resnet18-bce-seed1" / "model.json").rename(runs / "resnet18-bce-seed1" / "state.safetensors")
     assert seeds(runs.parent, "runs/t_densenet-*") == [2]
     for written in ("runs", "runs/resnet18-*"):
-        with pytest.raises(ConfigError, match=r"1 networks are not finished \(resnet18-bce-seed1\): auditor train --resume"):
+        with pytest.raises(ConfigError, match=r"found 1 unfinished network \(resnet18-bce-seed1\): auditor train --resume"):
             seeds(runs.parent, written)

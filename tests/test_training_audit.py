@@ -116,7 +116,7 @@ def test_a_network_that_is_not_finished_is_named(home: Path) -> None:
     (folder / CARD).unlink()
     shutil.copy(folder / BEST, folder / STATE)
     assert mistake(audit(home, "{from: out}")) == (
-        "./audit.yaml:3:16: models.from: 1 networks are not finished (nets.plain-focal-seed1): auditor train --resume goes on with"
+        "./audit.yaml:3:16: models.from: found 1 unfinished network (nets.plain-focal-seed1): auditor train --resume goes on with"
         " them; delete the folders of those that are not to be audited"
     )
     shutil.rmtree(folder)

@@ -208,7 +208,7 @@ def test_validate_describes_a_good_training(write_training: Write, capsys: pytes
     assert capsys.readouterr().out == (
         f"{path} is good: Tiny networks\n"
         "  dataset       squares\n"
-        "  networks      6: 1 architectures, 3 seeds\n"
+        "  networks      6: 1 architecture, 3 seeds\n"
         "  strategies    bce, focal\n"
         "  recipe        small: 2 epochs, batches of 8\n"
     )
@@ -227,7 +227,7 @@ def test_plan_says_what_a_training_costs(write_training: Write, capsys: pytest.C
     assert main(["plan", str(path), "--device", "cpu"]) == 0
     out = capsys.readouterr().out
     assert "squares: 42 images listed, 24 for training, 18 for validation, 0 quarantined before reading" in out
-    assert "4: 1 architectures x 2 strategies x 2 seeds" in out
+    assert "4: 1 architecture x 2 strategies x 2 seeds" in out
     assert "5 epochs of 2 steps of 10 images each on cpu; 400 images forward and back" in out
     assert "few positive images: " in out
     assert main(["plan", str(write_training()), "--device", "cpu"]) == 0
@@ -236,4 +236,4 @@ def test_plan_says_what_a_training_costs(write_training: Write, capsys: pytest.C
 
 def test_plan_counts_the_steps_that_a_small_data_set_allows(write_training: Write, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(write_training(recipe="{use: small, epochs: 5, batch: 64}")), "--device", "cpu"]) == 0
-    assert "5 epochs of 1 steps of 24 images each on cpu; 120 images forward and back" in capsys.readouterr().out
+    assert "5 epochs of 1 step of 24 images each on cpu; 120 images forward and back" in capsys.readouterr().out

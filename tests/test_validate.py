@@ -10,6 +10,7 @@ import pytest
 
 from auditor.checkpoint import save
 from auditor.cli import main
+from auditor.errors import ModelRefused
 from auditor.outputs import unmatched
 from auditor.placing import placed
 
@@ -138,6 +139,33 @@ def test_what_a_header_shows_stands_at_its_option(model: str, expected: str, tel
 def test_an_attribute_that_the_data_set_does_not_have_is_told_without_listing_it(tell: Tell) -> None:
     (line,) = tell(by="age")
     assert line == "audit.yaml:7:13: subgroups[0]: found 'age'; allowed: an attribute that the data set has: sex"
+
+
+def test_weights_that_only_loading_shows_to_be_broken_are_told_with_line_and_network(
+    tell: Tell, home: Path, weights: dict[str, Any]
+) -> None:
+    """NaN is in no header: validate passes it, plan loads the network and names both."""
+    import torch
+
+    broken = {**weights, "fc.bias": torch.full((2,), torch.nan)}
+    save(home / "bce.safetensors", broken, {"classes": ["Mass", "Nodule"]})
+    (home / "audit.yaml").write_text(AUDIT.format(dataset=DATASET, model=MODEL, by="sex"))
+    assert main(["validate", str(home / "audit.yaml")]) == 0
+    with pytest.raises(ModelRefused) as caught:
+        planned(home / "audit.yaml")
+    said = str(caught.value).replace(f"{home}/", "")
+    assert said.startswith(
+        "audit.yaml:4:5: models[0] (bce · shufflenet_v2_x0_5 · seed 0): bce.safetensors holds fc.bias with 2 of 2"
+    )
+
+
+def planned(path: Path) -> str:
+    from auditor.config import read
+    from auditor.estimate import describe
+    from auditor.plan import make
+    from auditor.registry import Registry
+
+    return describe(make(read(path), Registry()))
 
 
 def test_an_explanation_method_that_captum_does_not_have_stands_at_its_option(home: Path, tell: Tell) -> None:

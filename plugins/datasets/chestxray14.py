@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from auditor import Box, ConfigError, Dataset, DatasetError, Sample, hookimpl
 from auditor.imaging import file_version
+from auditor.wording import how_many
 
 from .nih_tables import (
     FINDINGS,
@@ -200,7 +201,7 @@ class ChestXray14(Dataset):
         strangers = [image for image in images if image not in seen]
         if strangers:
             raise DatasetError(
-                f"{self.root}: {len(strangers)} images of {where} have no row in {table.name}, the first is"
+                f"{self.root}: found {how_many(len(strangers), 'image')} of {where} without a row in {table.name}, the first is"
                 f" {strangers[0]!r}; the tables do not belong together, or one was cut short"
             )
 
