@@ -3,12 +3,13 @@
 Run as: python measure_training.py SIDE ROUNDS IMAGES; prints one JSON line. SIDE `loop` gives the median ratios of CPU time and of
 wall time over the rounds, trainer over bare loop, both with validation and a checkpoint per epoch, neither with decoding. SIDE
 `decoding` gives how many times as fast PNG files are decoded as by one thread, and how many cores were busy meanwhile (on a machine
-that has nothing else to do).
+that has nothing else to do), and the machine's load average at the end, without which neither can be read.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -113,7 +114,7 @@ def decoding(rounds: int, images: int, folder: Path) -> dict[str, float]:
             walls.append(wall)
             busy += [cpu / wall] if threads is None else []
         times.append(walls[1] / walls[0])
-    return {"times": statistics.median(times[1:]), "busy": statistics.median(busy[1:])}
+    return {"times": statistics.median(times[1:]), "busy": statistics.median(busy[1:]), "load": os.getloadavg()[0]}
 
 
 @contextmanager

@@ -110,4 +110,5 @@ def test_decoding_keeps_two_cores_busy(benchmark: Any) -> None:
         pytest.skip("there is one core")
     found = benchmark.pedantic(lambda: trained("decoding", 60), rounds=1)
     said(f"PNG files of 1024 pixels: {found['times']:.2f} times as fast as by one thread, {found['busy']:.2f} cores busy")
+    said(f"load average at the end {found['load']:.1f} on {os.cpu_count()} cores, of which this benchmark makes up to 2")
     assert found["times"] >= 1.6
