@@ -1,20 +1,23 @@
-"""Predicted against observed frequency, a panel per recalibration, both axes logarithmic because most findings are rare."""
+"""Predicted against observed frequency, a panel per recalibration.
+
+Both axes are square roots: most findings are rare, so what is near 0 must lie apart, and yet 0, which is often observed in a bin, has its
+place. On a logarithmic axis it has none, and the bins of all networks clump at the edge.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from .drawing import INK, MUTED, RULE, WIDTH, coordinate, element, line, marker, markup, text
+from .drawing import INK, MUTED, RULE, WIDTH, colour, coordinate, element, line, marker, markup, text
 from .wording import figure
 
-LEAST = 0.001
-"""Frequencies below 0.1 % are drawn at the edge."""
-TICKS = (0.001, 0.01, 0.1, 1.0)
+TICKS = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
 SIDE, GAP, LEFT, TOP = 180.0, 46.0, 52.0, 24.0
 
 
@@ -46,7 +49,15 @@ def reliability_chart(panels: Sequence[tuple[str, Sequence[Reliability]]], order
         _grid(chart, left, heading, first=place == 0)
         for curve in curves:
             _curve(chart, left, curve, order.index(curve.series) if curve.series in order else 0)
-    text(chart, LEFT, height - 6, "Predicted frequency; upwards: observed frequency", fill=MUTED, css="muted", limit=80)
+    text(
+        chart,
+        LEFT,
+        height - 6,
+        "Predicted frequency; upwards: observed frequency, both in % on square roots",
+        fill=MUTED,
+        css="muted",
+        limit=80,
+    )
     return markup(chart)
 
 
@@ -63,14 +74,18 @@ def _grid(chart: ElementTree.Element, left: float, heading: str, *, first: bool)
 
 
 def _curve(chart: ElementTree.Element, left: float, curve: Reliability, place: int) -> None:
+    """The bins as marks, joined from the lowest to the highest prediction, so that those of one network are seen together."""
+    points = [(left + _along(p), TOP + SIDE - _along(o)) for p, o in zip(curve.predicted, curve.observed, strict=True)]
+    for (x, y), (right, up) in pairwise(points):
+        line(chart, x, y, right, up, stroke=colour(place), width=0.8, css=f"series-{place % 7} interval")
     for predicted, observed in zip(curve.predicted, curve.observed, strict=True):
         words = f"{curve.name}: predicted {figure(100 * predicted)} %, observed {figure(100 * observed)} %"
         marker(chart, left + _along(predicted), TOP + SIDE - _along(observed), place, words)
 
 
 def _along(frequency: float) -> float:
-    return SIDE * (1 - math.log10(max(frequency, LEAST)) / math.log10(LEAST))
+    return SIDE * math.sqrt(frequency)
 
 
 def _percent(tick: float) -> str:
-    return f"{100 * tick:g} %"
+    return f"{100 * tick:g}"

@@ -1,6 +1,6 @@
 // Sorting, filtering, colours. The report is whole without them: every control is made here.
 (() => {
-const page = document, root = page.documentElement, main = page.querySelector("main"), tables = [...page.querySelectorAll("table")];
+const page = document, root = page.documentElement, main = page.querySelector("main"), tables = [...page.querySelectorAll("table:not(.on-paper *)")];
 const make = (tag, given, ...inside) => {
   const made = Object.assign(page.createElement(tag), given);
   made.append(...inside);

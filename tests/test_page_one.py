@@ -85,7 +85,7 @@ def test_a_verdict_is_told_in_a_word_with_the_interval_it_rests_on(
     assert (cell.word, cell.tone) == (word, tone)
     sign = "+" if difference > 0 else "−"
     ends = [f"{end:+.3f}".replace("-", "−") for end in (difference - 0.01, difference + 0.01)]
-    assert cell.versus == f"against bce: {sign}{abs(difference):.3f} ({ends[0]} to {ends[1]})"
+    assert cell.versus == f"vs bce {sign}{abs(difference):.3f} ({ends[0]} to {ends[1]})"
     assert cell.number.startswith("AUROC ")
 
 

@@ -150,7 +150,7 @@ def test_every_interval_on_page_one_says_which_it_is(evidence: Evidence) -> None
     page = shown(summary.Summary, evidence)
     (main,) = re.findall(r"Main findings (.*?) Chosen by rule", page)
     assert main.count("joint 95 % interval") == main.count(" to +") + main.count(" to −") == 3
-    assert "A joint interval holds together with those of all contrasts of its family" in page
+    assert "Joint intervals hold together in 95 % of studies" in page
     alone = LoadedAudit(evidence)
     for text in (repr(alone), alone._repr_html_()):
         assert "Intervals are those of each contrast alone" in text

@@ -88,7 +88,7 @@ def contrasted(evidence: Evidence, row: Row, metric: str, attribution: str | Non
     low, high = joint(found)
     interval = f" ({signed(low)} to {signed(high)})" if low is not None and high is not None else ""
     word, tone = _verdict(str(found.verdict or NO_VERDICT), found.difference, evidence.metrics.get(metric, {}).get("better"))
-    size = f"against {clean_label(found.reference, 40)}: {signed(found.difference)}{interval}"
+    size = f"vs {clean_label(found.reference, 40)} {signed(found.difference)}{interval}"
     return Cell(word, size, f"{size}, {word}", tone)
 
 

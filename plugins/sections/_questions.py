@@ -94,7 +94,7 @@ def _maps_agree(evidence: Evidence, row: Row) -> Cell:
     if failed:
         return Cell("cannot tell: its maps failed a check", number, versus, "bad")
     if few(levels):
-        return Cell(TOO_FEW, number, versus)
+        return Cell(TOO_FEW, number, versus.removesuffix(f", {TOO_FEW}"))
     shown = [level for level in levels if level.low is not None and level.low > 0]
     if len(shown) < len(levels):
         some = f"only in {figure(len(shown))} of {how_many(len(levels), 'network')}" if shown else "not shown"
@@ -127,7 +127,7 @@ def calibrated(evidence: Evidence, row: Row) -> Cell:
     off = [level for level in levels if beyond(level.low, chance.get(level.model))]
     number, versus = f"ECE {in_figures(levels)}", contrasted(evidence, row, "ece").versus
     if few(levels):
-        return Cell(TOO_FEW, number, versus)
+        return Cell(TOO_FEW, number, versus.removesuffix(f", {TOO_FEW}"))
     if not off:
         gaps = over_classes(evidence, row, "prevalence_gap")
         too = [way for way, off_it in (("often", above), ("rarely", below)) if any(map(off_it, gaps))]

@@ -80,7 +80,7 @@ def _chart(evidence: Evidence, analysis: str) -> dict[str, Any] | None:
     return {
         "title": heading,
         "caption": "All classes together, in ten groups of equally many cases, from the lowest to the highest prediction. On the rising line a "
-        "prediction comes true; above it the finding is more frequent than predicted. Frequencies below 0.1 % are drawn at the edge.",
+        "prediction comes true; above it the finding is more frequent than predicted. Both axes are square roots, so that what is rare lies apart; marks on the bottom line are groups in which nobody has the finding.",
         "series": [(name, key(name, order)) for name in order if any(curve.strategy == name for curve in curves)],
         "chance": False,
         "drawing": reliability_chart(panels, order, title=heading),

@@ -7,6 +7,7 @@ from typing import Any
 
 from auditor import Evidence, Section, hookimpl
 
+from ._compact import compact
 from ._reading import plain
 
 
@@ -39,7 +40,20 @@ class Provenance(Section):
             "environment": list(flat(evidence.environment)),
             "shared": list(shared.items()),
             "models": models,
+            "compact": [
+                *compact(evidence.audit),
+                ("data", _data(dataset)),
+                *compact({name: value for name, value in evidence.environment.items() if name != "device"}),
+            ],
         }
+
+
+def _data(dataset: Mapping[str, Any]) -> str:
+    """The data set in a line."""
+    told = compact(
+        {"data": {"use": dataset.get("use"), "options": dataset.get("options") or {}}, "digest": dataset.get("digest")}
+    )
+    return "; ".join(line if name == "data" else f"{name} {line}" for name, line in told)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -24,10 +24,7 @@ ALARMS, CAUTIONS, UNANSWERED = 5, 3, 4
 """Sentences of a kind that page one holds; the section on limits holds all of them."""
 
 
-INTERVALS = (
-    "A joint interval holds together with those of all contrasts of its family in 95 % of studies, so it is wider than the interval of the "
-    "same contrast alone, which the tables of the numbers show."
-)
+INTERVALS = "Joint intervals hold together in 95 % of studies; those of a contrast alone, in the tables, are narrower."
 
 
 class Summary(Section):
