@@ -10,7 +10,11 @@ from auditor.drawing import figure
 
 SHOWN = 20
 """Groups in the table; results.json names more."""
-CROSSES = {"training": "across audited and training images", "patients": "across several patients", "nothing": "within one patient"}
+CROSSES = {
+    "training": "across audited and training images",
+    "patients": "across several patients",
+    "nothing": "within one patient",
+}
 COMPARED = (
     "Two images are called one film where every decoded pixel is equal, or, between patients, where the local contrast of their thumbnails "
     "correlates by {alike} or more. Films that were turned, mirrored, inverted or cut are not found."
