@@ -61,7 +61,7 @@ class Evidence:
     of the explanation method, none where audit.yaml turns them off.
     `repeated`: contrasts under a changed assumption, beside their main one. `operating` and `by_outcome`: outcomes at matched
     specificity, and what the maps show by outcome, empty where no sensitivity was asked for.
-    `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}.
+    `accounting`: listed, used, quarantined [{id, reason, detail}], boxes {listed, used, clipped, quarantined}, copies (`auditor.duplicates`).
     `earlier`: what changed since the earlier audit that audit.yaml names (diff/earlier.py), nothing where it names none.
     """
 

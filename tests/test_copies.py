@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from auditor_plugins.sections._copies import copies_table, copies_told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor import duplicates
 from auditor.copies import ALIKE, BITS, Copies, find
+from auditor.evidence import Evidence
 from auditor.fingerprints import Fingerprints, codes, correlations, digest, local_contrast, thumbnail
 from auditor.model import Preprocessing
 from auditor.pixels import PixelStore
@@ -231,6 +234,24 @@ def test_what_only_looks_like_a_training_image_is_no_alarm(exact: int | None, ki
     }
     (found,) = duplicates.findings({"copies": {"compared": {"audited": 24}, "counts": counts}})
     assert found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (None, "Not looked for: this run was made by a version of auditor that did not ask."),
+        ({"missing": duplicates.NO_NETWORK}, "Not looked for: all networks are tables of scores, so no image was read."),
+        ({"missing": duplicates.OLDER}, "run again with --fresh."),
+    ],
+)
+def test_the_section_says_why_nothing_was_compared(told: Any, says: str) -> None:
+    evidence = Evidence.from_json((Path(__file__).parent / "example_evidence.json").read_text())
+    accounting = {name: value for name, value in evidence.accounting.items() if name != "copies"}
+    bare = replace(evidence, accounting=accounting if told is None else {**accounting, "copies": told})
+    (sentence,) = copies_told(bare)
+    assert sentence.endswith(says)
+    assert copies_table(bare) is None
+    assert copies_told(evidence)[1] == "No copies were found."
 
 
 def test_chunks_of_another_size_are_not_taken_for_those_that_were_kept(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_cut_key_is_not_used(tmp_path: Path) -> None:
 
 def test_the_bundle_is_a_closed_list_that_sha256sum_accepts(a_run: Path) -> None:
     folder = share(a_run).folder
-    tables = {"cases/performance.csv", "cases/alignment-gradcam.csv"}
+    tables = {"cases/performance.csv", "cases/alignment-gradcam.csv", "cases/alignment-gradcam.boxes.csv"}
     assert files(folder).keys() == {"report.html", "results.json", "audit.yaml", "manifest.json", "SHA256SUMS"} | tables
     assert not [path for path in folder.rglob("*") if path.is_symlink()]
     subprocess.run(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)

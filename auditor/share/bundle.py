@@ -15,7 +15,7 @@ from ..evidence import read as evidence_of
 from ..ledger import locked, refused
 from ..registry import Registry
 from ..report import render
-from . import case_tables, cells, group_table, histograms, manifest, private, pseudonyms
+from . import boxed_tables, case_tables, cells, group_table, histograms, manifest, private, pseudonyms
 from .by_group import ByGroup
 from .record import Record
 from .record import read as recorded
@@ -69,6 +69,7 @@ def share(run: Path, out: Path | None = None, pictures: bool = False) -> Shared:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             case_tables.write(run, beside, record, counted, stand_ins)
+            boxed_tables.write(run, beside, record, counted, stand_ins)
             group_table.write(beside, by_group, evidence.audit["shared"]["groups_told"], stand_ins)
             (beside / "audit.yaml").write_bytes(said.audit(record))
             (beside / "results.json").write_text(evidence.to_json(), encoding="utf-8")

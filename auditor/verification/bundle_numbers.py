@@ -21,7 +21,8 @@ from ..results import Known
 from ..share.case_tables import FOLDER
 from ..share.judged import findings
 from ..statistics.rows import IMAGE, Values
-from . import case_tables, compare, drawn, group_table, numbers, recorded
+from . import boxed_tables, case_tables, compare, drawn, group_table, numbers, recorded
+from .boxed_tables import Boxes
 from .case_tables import Cases, Part
 from .found import Difference, Level
 from .group_table import Groups
@@ -38,13 +39,14 @@ def of_bundle(bundle: Path, told: Evidence, registry: Registry, level: Level) ->
         raise AuditError(f"{bundle / 'cases'}: found no table; allowed: the case tables that auditor share wrote")
     groups = group_table.read(bundle, told)
     parts = recorded.components(told, registry)
-    plan = _plan(told, parts, cases, groups)
+    boxes = boxed_tables.read(bundle, told, cases)
+    plan = _plan(told, parts, cases, groups, boxes)
     known = Known([model["training"] for model in told.models], told.controls, told.gaps, told.accounting)
     with tempfile.TemporaryDirectory() as folder:
-        _fill(Path(folder) / "ledger.db", plan, cases)
+        _fill(Path(folder) / "ledger.db", plan, cases, boxes)
         made = numbers.made_again(plan, Path(folder) / "ledger.db", told, known, bundle / FOLDER)
     made = replace(drawn.judged_by(told, made), findings=tuple(findings(told)), gates=judge(plan.config.judged_gates, told))
-    left_out, alike = Withheld(told, cases, parts, groups), drawn.Alike(told, NEAR)
+    left_out, alike = Withheld(told, cases, parts, groups, boxes), drawn.Alike(told, NEAR)
     found, agree = compare.differences(compare.rows(told), compare.rows(made), alike, left_out)
     level.differences += [*_withheld_in_vain(told, cases), *found, *drawn.adjusted(told)]
     if len({image for split, image in cases.patients if split == "audited"}) == told.dataset["images"]:
@@ -61,9 +63,9 @@ def _withheld_in_vain(told: Evidence, cases: Cases) -> Iterator[Difference]:
             yield Difference("results.json, audit, shared", f"says that {name} is withheld; its cases are in cases/")
 
 
-def _plan(told: Evidence, parts: recorded.Components, cases: Cases, groups: Groups) -> Plan:
+def _plan(told: Evidence, parts: recorded.Components, cases: Cases, groups: Groups, boxes: Boxes) -> Plan:
     """The plan of the audit as far as the tables know its images."""
-    audited = _samples(told, cases, "audited", groups)
+    audited = boxes.boxed(_samples(told, cases, "audited", groups))
     record = {
         "available": len(audited), "dataset": {"digest": ""}, "data_key": "bundle", "unmet": (),
         "boxes": {"listed": 0, "used": 0, "clipped": 0, "quarantined": ()},
@@ -105,7 +107,7 @@ def _key(split: str, model: str, analysis: str, attribution: str | None) -> str:
     return digest("bundle", split, model, analysis, attribution)
 
 
-def _fill(place: Path, plan: Plan, cases: Cases) -> None:
+def _fill(place: Path, plan: Plan, cases: Cases, boxes: Boxes) -> None:
     """Write the tables into a ledger, each unit under the key that the ordinary code will ask for."""
     ledger = Ledger(place)
     splits = {"audited": plan.samples, "training": plan.training.samples if plan.training else ()}
@@ -119,7 +121,10 @@ def _fill(place: Path, plan: Plan, cases: Cases) -> None:
             if part.analysis in concludes:
                 both = concluded_key(_key("audited", *about), _key("training", *about) if about in twins else None, ((), ()))
                 key = both if part.split == "audited" else of_training(both)
-            ledger.write(0, {key: Found(_values(part, numbers_of[part.split], plan.classes), {}, [])}, {})
+            found = Found(_values(part, numbers_of[part.split], plan.classes), {}, [])
+            if part.split == "audited":
+                found.elsewhere = boxes.elsewhere(about, numbers_of["audited"], plan.classes)
+            ledger.write(0, {key: found}, {})
     finally:
         ledger.close()
 

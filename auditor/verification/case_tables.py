@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..cases import CaseColumn
 from ..errors import AuditError, among, nearest
 from ..evidence import Evidence
+from ..share.boxed_tables import END
 from ..share.case_tables import ABOUT, FOLDER, UNDEFINED, file_name
 from ..statistics.rows import IMAGE
 from .files import LARGEST
@@ -58,10 +59,12 @@ class Cases(NamedTuple):
 
 def read(bundle: Path, told: Evidence) -> Cases:
     """Every table in cases/; raises AuditError naming the file, line and column of what cannot be a case."""
-    allowed = _names(told)
+    allowed, boxed = names(told, ".csv"), names(told, END)
     found = Cases([], {}, {})
     folder = bundle / FOLDER
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name in boxed:
+            continue
         if path.name not in allowed:
             raise AuditError(f"{path}: belongs to no analysis of results.json; allowed: {', '.join(sorted(allowed))}")
         if path.stat().st_size > LARGEST:
@@ -70,11 +73,11 @@ def read(bundle: Path, told: Evidence) -> Cases:
     return found
 
 
-def _names(told: Evidence) -> dict[str, tuple[str, str | None]]:
-    """{file name: (analysis, attribution)} of every table that this audit could have."""
+def names(told: Evidence, end: str) -> dict[str, tuple[str, str | None]]:
+    """{file name: (analysis, attribution)} of every table with this end that this audit could have."""
     looks: list[str | None] = [None, *(item["use"] for item in told.audit["attributions"])]
     pairs = [(item["use"], look) for item in told.audit["analyses"] for look in looks]
-    return {file_name(CaseColumn("", *pair, "", [], [], np.zeros(0))): pair for pair in pairs}
+    return {file_name(CaseColumn("", *pair, "", [], [], np.zeros(0))).removesuffix(".csv") + end: pair for pair in pairs}
 
 
 def _read_table(path: Path, about: tuple[str, str | None], told: Evidence, found: Cases) -> None:

@@ -116,7 +116,7 @@ def _verdict(row: Comparison, p: float | None) -> str | None:
     if row.verdict is None or p is None:
         return row.verdict
     equivalent = row.verdict in ("equivalent", "different but negligible")
-    if p < ALPHA:
+    if p < ALPHA and not (row.low is not None and row.high is not None and row.low <= 0 <= row.high):
         return "different but negligible" if equivalent else "different"
     return "equivalent" if equivalent else "inconclusive"
 

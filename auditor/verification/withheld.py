@@ -11,13 +11,14 @@ from ..share.cells import REASON
 from ..statistics.one_per_patient import ASSUMING
 from ..statistics.rows import BASELINE, GROUPS, IMAGE, MACRO, MODEL
 from ..wording import how_many
+from .boxed_tables import Boxes
 from .case_tables import Cases
 from .compare import ABSENT, rows
 from .group_table import Groups
 from .recorded import Components
 
 BY_RARITY = (MODEL, *GROUPS)
-ELSEWHERE = "with boxes of other patients, or over the whole data set at once, which no case table holds"
+ELSEWHERE = "over the whole data set at once, or with boxes of other patients, of which the bundle holds no table"
 TABLES = {
     "controls": "of the sanity checks, made while the networks ran",
     "gaps": "of gaps, which have no value",
@@ -34,7 +35,7 @@ TABLES = {
 class Withheld:
     """Says of a row (or of one of its fields) that it is not compared, and counts the rows by reason."""
 
-    def __init__(self, told: Evidence, cases: Cases, parts: Components, groups: Groups) -> None:
+    def __init__(self, told: Evidence, cases: Cases, parts: Components, groups: Groups, boxes: Boxes) -> None:
         self._told, self._absent = told, set(parts.absent)
         shared: Mapping[str, Any] = told.audit.get("shared") or {}
         train = told.dataset["train"]
@@ -44,7 +45,7 @@ class Withheld:
         elif train and set(train["positives"]) != set(told.dataset["classes"]):
             self._uneven = BY_RARITY
         pairs = {(part.analysis, part.attribution) for part in cases.parts}
-        self._columns = {pair: cases.columns(*pair) for pair in pairs}
+        self._columns = {pair: cases.columns(*pair) | boxes.metrics(*pair) for pair in pairs}
         self._images = len({image for split, image in cases.patients if split == "audited"})
         self._groups = groups
         self._families = self._incomplete("comparisons", _family) | self._incomplete("subgroups", _by_group)
@@ -97,6 +98,8 @@ class Withheld:
             return True
         columns = self._columns.get((row["analysis"], row.get("attribution")), set())
         of = self._told.metrics.get(self._repeating(row), {})
+        if of.get("per"):
+            return False
         needed = [of.get("of") or row["metric"], of.get("against")]
         return all(name in columns for name in needed if name)
 
