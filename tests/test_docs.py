@@ -50,6 +50,8 @@ def test_the_readmes_training_can_be_read_and_plans_every_network(tmp_path: Path
     from auditor.training.config import read
 
     (tmp_path / "train.yaml").write_text(yaml_of_readme("strategies").replace("/data/nih", str(tmp_path)))
+    (tmp_path / "Data_Entry_2017.csv").write_text("Image Index,Finding Labels,Patient ID\na.png,Mass,1\n")
+    (tmp_path / "train_val_list.txt").write_text("a.png\n")
     plan = read(tmp_path / "train.yaml")
     assert len(plan.runs) == 2 * 4 * 3
     assert [combination.called for combination in plan.config.strategies] == ["bce", "wbce", "cb_focal", "bce+mixup"]

@@ -254,7 +254,7 @@ def test_a_network_whose_outputs_do_not_fit_is_refused_with_the_line(
     path = write_mining(model=f"{{use: tiny_network, strategy: bce, classes: [Nodule, Effusion, Bass], {LENS}}}")
     assert mine(path) == 2
     assert (
-        "mine.yaml:2:8: model: no output is called 'Mass'; the outputs are Nodule, Effusion, Bass; did you mean Bass?"
+        "model.classes[2]: found 'Bass', and no output called 'Mass'; allowed: the classes of the data set, Mass; did you mean Mass?"
         in capsys.readouterr().err
     )
 

@@ -269,7 +269,7 @@ def test_an_unknown_architecture_is_refused_with_the_nearest() -> None:
         untrained("resnet5O").load()
     with pytest.raises(ModelRefused, match="no classifier 'fasterrcnn_resnet50_fpn'"):
         untrained("fasterrcnn_resnet50_fpn").load()
-    with pytest.raises(ModelRefused, match=r"preprocessing\.channels is 1: resnet18 takes 3"):
+    with pytest.raises(ModelRefused, match=r"preprocessing\.channels: found 1; resnet18 takes 3"):
         untrained("resnet18", preprocessing=Preprocessing(channels=1)).load()
 
 
@@ -365,8 +365,8 @@ def test_the_digest_of_a_factory_follows_its_code(plugin: Path, tmp_path: Path) 
         ("nn", {}, "no network 'nn'"),
         ("DenseNet121", {"spatial_dim": 2}, r"options\.spatial_dim: .* did you mean spatial_dims\?"),
         ("DenseNet121", {"spatial_dims": 3}, r"options\.spatial_dims is 3; .* need 2"),
-        ("DenseNet121", {"out_channels": 14}, r"options\.out_channels is 14; .* need 3"),
-        ("DenseNet121", {"in_channels": 1}, r"options\.in_channels is 1; .* need 3"),
+        ("DenseNet121", {"out_channels": 14}, r"options\.out_channels: found 14; .* need 3"),
+        ("DenseNet121", {"in_channels": 1}, r"options\.in_channels: found 1; .* need 3"),
         ("DenseNet121", {"pretrained": True}, "weights come from `checkpoint` alone"),
         ("TorchVisionFCModel", {"weights": "DEFAULT"}, "weights come from `checkpoint` alone"),
         ("Transchex", {}, "fetches weights"),

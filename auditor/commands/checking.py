@@ -14,7 +14,7 @@ from .asked import AUDIT, DEVICE, LIMIT
 @click.command(name="validate")
 @AUDIT
 def validate_command(audit: Path) -> None:
-    """Check audit.yaml (or a train.yaml, or a mine.yaml) and every plugin option; opens no image and no network."""
+    """Check audit.yaml (or a train.yaml, or a mine.yaml), tables and headers of checkpoints; opens no image, reads no weight."""
     from ..kinds import kind_of
     from ..validate import validate
 

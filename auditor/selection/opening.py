@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..dataset import Sample
 from ..errors import AuditError, ConfigError, DatasetError, ModelRefused, Unreadable
 from ..pixels import read_prepared
+from ..placing import placed
 from ..plan import PlannedModel
 from ..planned_models import plan_model
 from .config import BASELINES, MinePlan
@@ -27,6 +28,8 @@ def planned(plan: MinePlan) -> PlannedModel:
         code = plan.registry.code_digest("models", plan.loader.name)
         model = plan_model(plan.loader, plan.place, code, plan.classes, set())
     except AuditError as error:
+        if plan.audited is None:
+            raise type(error)(placed(str(error), plan.loader, "model", plan.config.place)) from error
         raise type(error)(f"{plan.place}: {error}") from error
     if not model.explained and model.looked_into:
         found = f"{plan.place}: output: found pixels, a network that outlines findings"

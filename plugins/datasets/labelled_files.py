@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+LOOKED_AT = 1000
+"""Names in a folder that are looked at for one like the name that is missing."""
 BOX_COLUMNS = ("image", "label", "x", "y", "width", "height")
 
 
@@ -133,17 +136,16 @@ class LabelledFiles(Dataset):
         if self.folder is None or any(sample.problem != "missing" for sample in samples):
             return
         there = sorted(entry.name for entry in self.folder.iterdir()) if self.folder.is_dir() else []
+        begins = {name[: place.start()]: name for name in reversed(there) for place in re.finditer(r"\.", name)}
         for sample in samples:
-            endings = [name.removeprefix(sample.source) for name in there if name.startswith(f"{sample.source}.")]
-            if endings:
-                raise DatasetError(
-                    f"{self.folder}: found no file {sample.source!r}, but {sample.source + endings[0]!r}; say suffix: {endings[0]}"
-                )
+            if longer := begins.get(sample.source):
+                ending = longer.removeprefix(sample.source)
+                raise DatasetError(f"{self.folder}: found no file {sample.source!r}, but {longer!r}; say suffix: {ending}")
         for sample in samples[:1]:
             few = f"{', '.join(there[:3])}{' ...' if len(there) > 3 else ''}" if there else "nothing"
             raise DatasetError(
                 f"{self.folder}: none of the {len(samples)} files that {self.table.name} names is there, such as {sample.source!r};"
-                f" there is {few}{nearest(sample.source, there)}"
+                f" there is {few}{nearest(sample.source, there[:LOOKED_AT])}"
             )
 
     def read(self, sample: Sample) -> npt.NDArray[np.float32]:

@@ -108,7 +108,7 @@ class Monai(CheckpointLoader):
         expected = {name: value for name, value in expected.items() if name in known and known[name] is not None}
         for name, value in expected.items():
             if name in self.options and self.options[name] != value:
-                found = f"options.{name} is {self.options[name]}"
+                found = f"options.{name}: found {self.options[name]}"
                 raise ModelRefused(f"{found}; 2-D images and the classes of this audit need {value}")
         arguments = expected | self.options
         # several of MONAI's classes fetch ImageNet weights unless told not to
