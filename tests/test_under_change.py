@@ -97,7 +97,9 @@ def test_values_are_scikit_learns_and_errors_a_jackknifes(seed: int) -> None:
 
 def test_the_interval_covers_the_true_change_about_as_often_as_it_says() -> None:
     random, held = np.random.default_rng(7), 0
-    truth = 0.5 * math.erf(0.75 / math.sqrt(2)) - 0.5 * math.erf(0.75)  # noise of deviation 1: d' falls from 1.5 to 1.5 / sqrt(2)
+    truth = 0.5 * math.erf(0.75 / math.sqrt(2)) - 0.5 * math.erf(
+        0.75
+    )  # noise of deviation 1: d' falls from 1.5 to 1.5 / sqrt(2)
     for _ in range(300):
         positive = random.random(200) < 0.3
         before = random.normal(positive * 1.5, 1)
