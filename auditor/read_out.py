@@ -46,8 +46,11 @@ def told(metric: str, split: Embedded, group: Membership, among: npt.NDArray[np.
         return Number(metric, None, None, 0, 0, missing="not estimable (all embeddings alike)")
     low, high = interval(found)
     gone = sum(0 < count < LEAST for count in patients)
-    note = f"{gone} of {len(patients)} groups left out: fewer than {LEAST} patients" if gone else None
-    return Number(metric, None, found.value, len(rows), len(found.patient), max(low, 0.0), min(high, 1.0), note=note)
+    notes = [f"{gone} of {len(patients)} groups left out: fewer than {LEAST} patients"] if gone else []
+    notes += ["no pair is told wrongly: the interval has no width and says too much"] if low == high else []
+    return Number(
+        metric, None, found.value, len(rows), len(found.patient), max(low, 0.0), min(high, 1.0), note="; ".join(notes) or None
+    )
 
 
 def without_finding(split: Embedded) -> npt.NDArray[np.bool_]:

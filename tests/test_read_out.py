@@ -161,6 +161,12 @@ def test_what_cannot_be_read_says_why() -> None:
     assert read(dead).missing == "not estimable (all embeddings alike)"
 
 
+def test_a_group_that_is_never_mistaken_is_not_sure_for_that() -> None:
+    found = read(split(strength=60.0))
+    assert (found.value, found.low, found.high) == (1, 1, 1)
+    assert found.note == "no pair is told wrongly: the interval has no width and says too much"
+
+
 def test_intervals_are_of_patients() -> None:
     once = split(n=300, films=1)
     twice = Embedded(*(np.repeat(getattr(once, name), 3, 0) for name in ("vectors", "labels", "patients")), np.repeat(once.lot, 3) * 3 + np.tile(np.arange(3), 300),

@@ -73,7 +73,8 @@ def _drawn(evidence: Evidence) -> str:
     used, told = int(evidence.accounting.get("used") or 0), []
     for item in evidence.audit.get("analyses", ()):
         most = (item.get("options") or {}).get("images")
-        if item.get("use") in analyses(evidence, "robustness") and isinstance(most, int):
+        tried = any(row.metric in HEADINGS for row in evidence.select(analysis=str(item.get("use"))))
+        if tried and isinstance(most, int):
             which = (
                 f"all {figure(used)} images"
                 if most >= used
