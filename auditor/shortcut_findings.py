@@ -14,6 +14,8 @@ STATISTIC = "standardised"
 LEAST = 0.2
 """Standard deviations of a network's own log-odds below which an effect is left to the tables: our choice, no standard."""
 LEVEL = 0.95
+NAMED = 2
+"""Effects that the caution spells out; all of them stand in the section."""
 WHOLES = (MACRO, IMAGE, MODEL, *GROUPS)
 
 
@@ -51,20 +53,23 @@ def shortcuts(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> tu
 
 
 def judge(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> list[Finding]:
-    """One caution on all objects that scores hang on, the largest effect first, with the classes, the networks and the size."""
+    """One caution on what scores hang on: the effects that most networks share, the largest first, and how many there are besides."""
     found, looked_at = shortcuts(summaries, metrics)
     if not found:
         return []
     networks = {row.model for row in summaries if row.metric in metrics and metrics[row.metric].statistic == STATISTIC}
-    by_metric: dict[str, dict[str, list[Shortcut]]] = defaultdict(lambda: defaultdict(list))
+    effects: dict[tuple[str, str], list[Shortcut]] = defaultdict(list)
     for one in sorted(found, key=lambda one: -one.value):
-        by_metric[one.metric][one.class_name].append(one)
-    said = "; ".join(_said(metric, classes, len(networks)) for metric, classes in by_metric.items())
+        effects[one.metric, one.class_name].append(one)
+    ranked = sorted(effects, key=lambda effect: -len(effects[effect]))[:NAMED]
+    said = ", ".join(_said(metric, effects[metric, name], len(networks)) for metric, name in ranked)
+    more = len(effects) - len(ranked)
+    besides = f" {more} more under Shortcuts." if more else ""
     text = (
-        f"Scores hang on something that is no finding: {said}. This is beyond what a control edit of the same size does, in standard deviations "
-        f"of the network's own log-odds, with intervals above 0 after allowing for all {looked_at:,} effects looked at."
+        f"Scores hang on something that is no finding: {said}; in standard deviations of log-odds beyond a control edit, adjusted for all "
+        f"{looked_at:,} effects.{besides}"
     )
-    return [Finding("caution", text, metric=next(iter(by_metric)))]
+    return [Finding("caution", text, metric=ranked[0][0])]
 
 
 def thing(metric: str) -> str:
@@ -76,11 +81,12 @@ def thing(metric: str) -> str:
     return metric.partition("_")[2].replace("_", " ")
 
 
-def _said(metric: str, classes: Mapping[str, Sequence[Shortcut]], networks: int) -> str:
-    which = ", ".join(f"{name} ({len(of)} of {networks} networks, by {_span(of)})" for name, of in classes.items())
-    if metric.startswith("paste_"):
-        return f"a laterality letter drawn into the image raises the score for {which}"
-    return f"without the {thing(metric)} it falls for {which}"
+def _said(metric: str, found: Sequence[Shortcut], networks: int) -> str:
+    pasted = metric.startswith("paste_")
+    what = "with a letter drawn in" if pasted else f"without the {thing(metric)}"
+    return (
+        f"{what} {found[0].class_name} {'rises' if pasted else 'falls'} by {_span(found)} ({len(found)} of {networks} networks)"
+    )
 
 
 def _span(of: Sequence[Shortcut]) -> str:

@@ -69,12 +69,13 @@ def test_few_patients_means_over_classes_and_below_0_are_never_flagged() -> None
 
 def test_the_sentence_of_page_one() -> None:
     pasted = [replace(r, metric=r.metric.replace("erase_marker", "paste_letter")) for r in effect("a", 0.8, 0.1)]
-    (found,) = judge([*effect("a", 1.0, 0.1), *effect("b", 1.25, 0.1), *pasted], METRICS)
+    other = effect("a", 0.5, 0.1, class_name="Mass")
+    (found,) = judge([*other, *effect("a", 1.0, 0.1), *effect("b", 1.25, 0.1), *pasted], METRICS)
     assert found.kind == "caution"
     assert found.text == (
-        "Scores hang on something that is no finding: without the marker it falls for Nodule (2 of 2 networks, by 1 to 1.25); a laterality "
-        "letter drawn into the image raises the score for Nodule (1 of 2 networks, by 0.8). This is beyond what a control edit of the same "
-        "size does, in standard deviations of the network's own log-odds, with intervals above 0 after allowing for all 3 effects looked at."
+        "Scores hang on something that is no finding: without the marker Nodule falls by 1 to 1.25 (2 of 2 networks), with a letter drawn in "
+        "Nodule rises by 0.8 (1 of 2 networks); in standard deviations of log-odds beyond a control edit, adjusted for all 4 effects. 1 more "
+        "under Shortcuts."
     )
 
 

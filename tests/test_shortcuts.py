@@ -168,7 +168,11 @@ def test_control_places_keep_clear_of_findings_and_of_objects_and_are_none_witho
 
 def test_a_letters_control_is_never_drawn_over_the_letter() -> None:
     """Nothing is free but the letters' own corners and one place."""
-    image, taken, free = np.random.default_rng(0).uniform(0, 0.5, (1, 96, 96)), np.ones((96, 96), bool), np.zeros((96, 96), bool)
+    image, taken, free = (
+        np.random.default_rng(0).uniform(0, 0.5, (1, 96, 96)),
+        np.ones((96, 96), bool),
+        np.zeros((96, 96), bool),
+    )
     for name in ("L", "R"):
         bounds = letter_bounds(name, 96, 96)
         assert bounds is not None
