@@ -11,8 +11,9 @@ from .metric import Metric
 from .statistics.rows import BASELINE, GROUPS, IMAGE, MACRO, MODEL, Summary
 
 STATISTIC = "standardised"
-LEAST = 0.2
-"""Standard deviations of a network's own log-odds below which an effect is left to the tables: our choice, no standard."""
+LEAST, LEAST_LOG_ODDS = 0.2, 0.1
+"""Standard deviations of a network's own log-odds, and log-odds, below which an effect is left to the tables: our choice, no standard.
+Where a network hardly tells images apart, a trifle is many of its standard deviations."""
 LEVEL = 0.95
 NAMED = 2
 """Effects that the caution spells out; all of them stand in the section."""
@@ -33,8 +34,8 @@ class Shortcut(NamedTuple):
 def shortcuts(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> tuple[list[Shortcut], int]:
     """What holds up, and how many effects (network, class, object) were looked at; docs/methods.md F.4.
 
-    An effect counts where its interval, widened for all of them together (Bonferroni), lies above 0, where it is at least LEAST, and
-    where the object itself moves the score further than its control does either way: a control that raises the score is no evidence.
+    An effect counts where its interval, widened for all of them together (Bonferroni), lies above 0, where it is at least LEAST
+    and LEAST_LOG_ODDS, and where the object itself moves the score further than its control does either way: a control that raises the score is no evidence.
     """
     asked = {name for name, metric in metrics.items() if metric.statistic == STATISTIC}
     rows = [row for row in summaries if row.metric in asked and row.class_name not in WHOLES and row.strategy != BASELINE]
@@ -46,7 +47,7 @@ def shortcuts(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> tu
         wider = _wider(len(known), row.n_patients)
         low, high = row.value - wider * (row.value - row.low), row.value + wider * (row.high - row.value)
         net, control = (plain.get((f"{row.metric}_{of}", row.class_name, row.model)) for of in ("log_odds", "control"))
-        moved = net is not None and control is not None and net + control > abs(control)
+        moved = net is not None and control is not None and net >= LEAST_LOG_ODDS and net + control > abs(control)
         if low > 0 and row.value >= LEAST and moved:
             found.append(Shortcut(row.metric, row.class_name, row.model, row.value, low, high))
     return found, len(known)
