@@ -69,7 +69,7 @@ def flagged(folder: Path, seeds: Sequence[int]) -> dict[str, list[set[tuple[str,
             )
     (folder / "audit.yaml").write_text(
         f"title: t\ndataset: {{use: planted, seed: 1000, images: 400, size: {SIDE}, marker: {TIED}}}\nmodels:\n" + "\n".join(models) +
-        "\nreference: free\nanalyses: [{use: shortcuts, objects: [marker]}]\nreport: {formats: [html], images: false}\nplugins: [small.py]\n"
+        "\nreference: free\nanalyses: [{use: shortcuts, objects: [marker], images: 100}]\nreport: {formats: [html], images: false}\nplugins: [small.py]\n"
     )  # fmt: skip
     assert run.run(folder / "audit.yaml", folder / "out", device="cpu").exit_code == 0
     evidence = read(folder / "out")
