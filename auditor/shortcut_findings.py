@@ -12,9 +12,12 @@ from .statistics.rows import BASELINE, GROUPS, IMAGE, MACRO, MODEL, Summary
 from .wording import rounded
 
 STATISTIC = "standardised"
-LEAST = 0.2
-"""Standard deviations of a network's own log-odds below which an effect is left to the tables: our choice, no standard."""
+LEAST, LEAST_LOG_ODDS = 0.2, 0.1
+"""Standard deviations of a network's own log-odds, and log-odds, below which an effect is left to the tables: our choice, no standard.
+Where a network hardly tells images apart, a trifle is many of its standard deviations."""
 LEVEL = 0.95
+NAMED = 2
+"""Effects that the caution spells out; all of them stand in the section."""
 WHOLES = (MACRO, IMAGE, MODEL, *GROUPS)
 
 
@@ -32,8 +35,8 @@ class Shortcut(NamedTuple):
 def shortcuts(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> tuple[list[Shortcut], int]:
     """What holds up, and how many effects (network, class, object) were looked at; docs/methods.md F.4.
 
-    An effect counts where its interval, widened for all of them together (Bonferroni), lies above 0, where it is at least LEAST, and
-    where the object itself moves the score further than its control does either way: a control that raises the score is no evidence.
+    An effect counts where its interval, widened for all of them together (Bonferroni), lies above 0, where it is at least LEAST
+    and LEAST_LOG_ODDS, and where the object itself moves the score further than its control does either way: a control that raises the score is no evidence.
     """
     asked = {name for name, metric in metrics.items() if metric.statistic == STATISTIC}
     rows = [row for row in summaries if row.metric in asked and row.class_name not in WHOLES and row.strategy != BASELINE]
@@ -45,27 +48,30 @@ def shortcuts(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> tu
         wider = _wider(len(known), row.n_patients)
         low, high = row.value - wider * (row.value - row.low), row.value + wider * (row.high - row.value)
         net, control = (plain.get((f"{row.metric}_{of}", row.class_name, row.model)) for of in ("log_odds", "control"))
-        moved = net is not None and control is not None and net + control > abs(control)
+        moved = net is not None and control is not None and net >= LEAST_LOG_ODDS and net + control > abs(control)
         if low > 0 and row.value >= LEAST and moved:
             found.append(Shortcut(row.metric, row.class_name, row.model, row.value, low, high))
     return found, len(known)
 
 
 def judge(summaries: Sequence[Summary], metrics: Mapping[str, Metric]) -> list[Finding]:
-    """One caution on all objects that scores hang on, the largest effect first, with the classes, the networks and the size."""
+    """One caution on what scores hang on: the effects that most networks share, the largest first, and how many there are besides."""
     found, looked_at = shortcuts(summaries, metrics)
     if not found:
         return []
     networks = {row.model for row in summaries if row.metric in metrics and metrics[row.metric].statistic == STATISTIC}
-    by_metric: dict[str, dict[str, list[Shortcut]]] = defaultdict(lambda: defaultdict(list))
+    effects: dict[tuple[str, str], list[Shortcut]] = defaultdict(list)
     for one in sorted(found, key=lambda one: -one.value):
-        by_metric[one.metric][one.class_name].append(one)
-    said = "; ".join(_said(metric, classes, len(networks)) for metric, classes in by_metric.items())
+        effects[one.metric, one.class_name].append(one)
+    ranked = sorted(effects, key=lambda effect: -len(effects[effect]))[:NAMED]
+    said = ", ".join(_said(metric, effects[metric, name], len(networks)) for metric, name in ranked)
+    more = len(effects) - len(ranked)
+    besides = f" {more} more under Shortcuts." if more else ""
     text = (
-        f"Scores hang on something that is no finding: {said}. This is beyond what a control edit of the same size does, in standard deviations "
-        f"of the network's own log-odds, with intervals above 0 after allowing for all {looked_at:,} effects looked at."
+        f"Scores hang on something that is no finding: {said}; in standard deviations of log-odds beyond a control edit, adjusted for all "
+        f"{looked_at:,} effects.{besides}"
     )
-    return [Finding("caution", text, metric=next(iter(by_metric)))]
+    return [Finding("caution", text, metric=ranked[0][0])]
 
 
 def thing(metric: str) -> str:
@@ -77,11 +83,12 @@ def thing(metric: str) -> str:
     return metric.partition("_")[2].replace("_", " ")
 
 
-def _said(metric: str, classes: Mapping[str, Sequence[Shortcut]], networks: int) -> str:
-    which = ", ".join(f"{name} ({len(of)} of {networks} networks, by {_span(of)})" for name, of in classes.items())
-    if metric.startswith("paste_"):
-        return f"a laterality letter drawn into the image raises the score for {which}"
-    return f"without the {thing(metric)} it falls for {which}"
+def _said(metric: str, found: Sequence[Shortcut], networks: int) -> str:
+    pasted = metric.startswith("paste_")
+    what = "with a letter drawn in" if pasted else f"without the {thing(metric)}"
+    return (
+        f"{what} {found[0].class_name} {'rises' if pasted else 'falls'} by {_span(found)} ({len(found)} of {networks} networks)"
+    )
 
 
 def _span(of: Sequence[Shortcut]) -> str:

@@ -41,19 +41,20 @@ def effect(model: str, value: float, half: float, net: float = 1.0, control: flo
 
 
 def test_an_effect_is_flagged_only_where_it_holds_up() -> None:
-    """With 5 effects of 101 patients t goes from 1.984 to 2.626, so an interval becomes 1.3236 times as wide."""
+    """With 6 effects of 101 patients t goes from 1.984 to 2.692, so an interval becomes 1.357 times as wide."""
     rows = [
         *effect("holds", 1.0, 0.5),
         *effect("small", 0.19, 0.01),
+        *effect("trifle", 1.0, 0.1, net=0.09),
         *effect("only alone", 1.0, 0.9),
         *effect("control raises", 1.0, 0.5, net=1.0, control=-0.6),
         *effect("control falls", 1.0, 0.5, net=1.0, control=0.6),
     ]
     found, looked_at = shortcuts(rows, METRICS)
-    assert looked_at == 5
+    assert looked_at == 6
     assert [one.model for one in found] == ["holds", "control falls"]
-    assert found[0].low == pytest.approx(1 - 0.5 * 2.6259 / 1.98397, abs=1e-4)
-    assert found[0].high == pytest.approx(1 + 0.5 * 2.6259 / 1.98397, abs=1e-4)
+    assert found[0].low == pytest.approx(1 - 0.5 * 2.6918 / 1.98397, abs=1e-4)
+    assert found[0].high == pytest.approx(1 + 0.5 * 2.6918 / 1.98397, abs=1e-4)
 
 
 def test_few_patients_means_over_classes_and_below_0_are_never_flagged() -> None:
@@ -69,12 +70,13 @@ def test_few_patients_means_over_classes_and_below_0_are_never_flagged() -> None
 
 def test_the_sentence_of_page_one() -> None:
     pasted = [replace(r, metric=r.metric.replace("erase_marker", "paste_letter")) for r in effect("a", 0.8, 0.1)]
-    (found,) = judge([*effect("a", 1.0, 0.1), *effect("b", 1.25, 0.1), *pasted], METRICS)
+    other = effect("a", 0.5, 0.1, class_name="Mass")
+    (found,) = judge([*other, *effect("a", 1.0, 0.1), *effect("b", 1.25, 0.1), *pasted], METRICS)
     assert found.kind == "caution"
     assert found.text == (
-        "Scores hang on something that is no finding: without the marker it falls for Nodule (2 of 2 networks, by 1 to 1.25); a laterality "
-        "letter drawn into the image raises the score for Nodule (1 of 2 networks, by 0.8). This is beyond what a control edit of the same "
-        "size does, in standard deviations of the network's own log-odds, with intervals above 0 after allowing for all 3 effects looked at."
+        "Scores hang on something that is no finding: without the marker Nodule falls by 1 to 1.25 (2 of 2 networks), with a letter drawn in "
+        "Nodule rises by 0.8 (1 of 2 networks); in standard deviations of log-odds beyond a control edit, adjusted for all 4 effects. 1 more "
+        "under Shortcuts."
     )
 
 

@@ -24,8 +24,11 @@ from torch import nn
 
 
 def build():
-    layers = [nn.Conv2d(1, 16, 5, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 6))
+    def stage(inside, outside, size):
+        return [nn.Conv2d(inside, outside, size, padding=size // 2), nn.BatchNorm2d(outside), nn.ReLU(), nn.MaxPool2d(2)]
+
+    first = [nn.MaxPool2d(2), *stage(1, 12, 5), *stage(12, 24, 3)]
+    return nn.Sequential(*first, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(24, 6))
 '''
 
 
@@ -36,12 +39,12 @@ def films(seed: int, tied: float, images: int) -> tuple[torch.Tensor, torch.Tens
     return (pixels - 0.39) / 0.29, torch.tensor([sample.labels for sample in listed], dtype=torch.float32)
 
 
-def trained(build: object, seed: int, tied: float, images: int = 1500, epochs: int = 12) -> nn.Module:
+def trained(build: object, seed: int, tied: float, images: int = 1500, epochs: int = 10) -> nn.Module:
     """Adam on the binary cross-entropy of the six findings."""
     torch.manual_seed(seed)
     network: nn.Module = build()  # type: ignore[operator]
     pixels, labels = films(seed, tied, images)
-    adam = torch.optim.Adam(network.parameters(), 3e-3)
+    adam = torch.optim.Adam(network.parameters(), 1e-2)
     for _ in range(epochs):
         for rows in torch.randperm(len(pixels)).split(50):  # type: ignore[no-untyped-call]
             adam.zero_grad()
@@ -66,7 +69,7 @@ def flagged(folder: Path, seeds: Sequence[int]) -> dict[str, list[set[tuple[str,
             )
     (folder / "audit.yaml").write_text(
         f"title: t\ndataset: {{use: planted, seed: 1000, images: 400, size: {SIDE}, marker: {TIED}}}\nmodels:\n" + "\n".join(models) +
-        "\nreference: free\nanalyses: [{use: shortcuts, objects: [marker]}]\nreport: {formats: [html], images: false}\nplugins: [small.py]\n"
+        "\nreference: free\nanalyses: [{use: shortcuts, objects: [marker], images: 100}]\nreport: {formats: [html], images: false}\nplugins: [small.py]\n"
     )  # fmt: skip
     assert run.run(folder / "audit.yaml", folder / "out", device="cpu").exit_code == 0
     evidence = read(folder / "out")

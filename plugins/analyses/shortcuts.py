@@ -54,7 +54,8 @@ def _metrics(name: str) -> tuple[Metric, ...]:
             "log-odds over all images that were tried on, so that losses with other scales compare.",
             unit="standard deviations", chance="0", statistic="standardised", of=f"{start}_each", against=SCALE,
             pitfall="Speaks of this object, changed in this way: what was not named was not looked for, and a control patch can hit the "
-            "finding itself, which pulls the number below 0.", **common,
+            "finding itself, which pulls the number below 0. Where a network hardly tells images apart, a trifle is many standard deviations.",
+            **common,
         ),
         Metric(f"{start}_log_odds", f"The same for {what} in log-odds, whose scale differs from loss to loss.", of=f"{start}_each", **level),
         Metric(f"{start}_control", f"What the control of {what} does by itself: {way}.", of=f"{start}_control_each", **level),

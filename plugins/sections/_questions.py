@@ -79,8 +79,8 @@ def looks(evidence: Evidence, row: Row) -> Cell:
     others = goes_by(evidence, row.models)
     if not others:
         return found._replace(word="no shortcut shown") if found.word == NOT_ASKED else found
-    also = f"score hangs on {listed(others, 2)}"
-    return found._replace(word=also if found.word == NOT_ASKED else f"{found.word}; {also}", tone="bad")
+    also = f"hangs on {others[0]}"
+    return found._replace(word=f"score {also}" if found.word == NOT_ASKED else f"{found.word}; {also}", tone="bad")
 
 
 def _maps_agree(evidence: Evidence, row: Row) -> Cell:
@@ -164,7 +164,7 @@ QUESTIONS = (
     Question(
         "Looks at the finding?",
         "κ: how much better its maps fit this patient's box than other patients' boxes; 0 knows only where such findings usually "
-        "lie, 1 is ideal. Hangs on: what is no finding, and the score changes without it.",
+        "lie, 1 is ideal.",
         looks,
     ),
     Question(

@@ -16,13 +16,12 @@ def held_up(evidence: Evidence) -> tuple[list[Shortcut], int]:
 
 
 def goes_by(evidence: Evidence, models: Collection[str]) -> list[str]:
-    """`marker (Nodule)` for every object that most of these networks go by, the largest effect first."""
+    """Every object that most of these networks go by for some finding, the largest effect first."""
     found: dict[str, dict[str, set[str]]] = {}
     for one in sorted(held_up(evidence)[0], key=lambda one: -one.value):
         if one.model in models:
             found.setdefault(one.metric, {}).setdefault(one.class_name, set()).add(one.model)
-    most = {metric: [name for name, of in classes.items() if 2 * len(of) > len(models)] for metric, classes in found.items()}
-    return [f"{what(metric)} ({', '.join(names)})" for metric, names in most.items() if names]
+    return [what(metric) for metric, classes in found.items() if any(2 * len(of) > len(models) for of in classes.values())]
 
 
 def what(metric: str) -> str:
