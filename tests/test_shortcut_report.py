@@ -14,9 +14,11 @@ from auditor_plugins.datasets.image_folder import ImageFolder
 from PIL import Image
 
 from auditor import Box, Dataset, DatasetError, config, estimate, run
+from auditor.evidence import Evidence
 from auditor.metric import Metric
 from auditor.planning import make
 from auditor.registry import Registry
+from auditor.share.said import names
 from auditor.shortcut_findings import judge, shortcuts
 from auditor.statistics.rows import Summary
 
@@ -135,6 +137,14 @@ def test_without_pictures_the_section_says_so(write_audit: Write, tmp_path: Path
 def test_no_section_where_nothing_was_asked(write_audit: Write, tmp_path: Path) -> None:
     run.run(write_audit(analyses="[performance]", attributions="[]"), tmp_path / "out", device="cpu")
     assert "Does a score hang on" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_objects_are_named_in_a_shared_copy_as_their_metrics_are() -> None:
+    """Without them nobody could make the numbers again: the metrics follow from the names."""
+    example = Evidence.from_json(Path(__file__).with_name("example_evidence.json").read_text())
+    analyses = [{"use": "shortcuts", "options": {"objects": ["Support Devices"], "border": 0.05}}]
+    assert "Support Devices" in names(replace(example, audit={**example.audit, "analyses": analyses}))
+    assert "Support Devices" not in names(example)
 
 
 # data sets

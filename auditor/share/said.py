@@ -33,13 +33,14 @@ _PATH_LIKE = re.compile(r"[/\\~]|\.[A-Za-z0-9]{2,12}$")
 
 
 def names(evidence: Evidence) -> set[str]:
-    """The names that are shared on purpose: of classes, outputs, layers, strategies, architectures, networks, metrics, plugins."""
+    """The names that are shared on purpose: of classes, outputs, layers, strategies, architectures, networks, metrics, plugins, and of
+    objects that are looked for: metrics are called by them."""
     found = {*evidence.dataset["classes"], str(evidence.dataset["use"]), str(evidence.audit["reference"]), *evidence.metrics}
     for model in evidence.models:
         found |= {str(model[name]) for name in ("id", "strategy", "family", "use", "head")}
         found |= {*model["outputs"], *model["unused"], *filter(None, model["layers"].values())}
     for use in (*evidence.audit["attributions"], *evidence.audit["analyses"]):
-        found |= {use["use"], *use["use"].split(":")}
+        found |= {use["use"], *use["use"].split(":"), *(use.get("options") or {}).get("objects", ())}
     return found | {told["by"] for told in evidence.audit.get("subgroups") or ()}
 
 
