@@ -364,7 +364,7 @@ def test_the_same_audit_twice_is_no_difference(audited: Path, capsys: pytest.Cap
     code, words = told(capsys, "diff", audited, audited)
     assert code == 0, words
     assert words.splitlines()[0].startswith("Nothing changed")
-    assert "note: not compared: numbers by subgroup" in words
+    assert "Not compared: numbers by subgroup" in words
 
 
 def test_of_the_metadata_a_run_keeps_the_group_and_not_the_value(audited: Path) -> None:
