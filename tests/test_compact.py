@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from auditor_plugins.sections import provenance
 from auditor_plugins.sections._compact import compact
+from example import EXAMPLE
 
 from auditor.evidence import Evidence
 from auditor.paper import shorten
 from auditor.report import new_environment, section_body
-
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 
 
 @pytest.fixture(scope="module")

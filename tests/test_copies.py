@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from auditor_plugins.sections._copies import copies_table, copies_told
+from example import EXAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -245,7 +246,7 @@ def test_what_only_looks_like_a_training_image_is_no_alarm(exact: int | None, ki
     ],
 )
 def test_the_section_says_why_nothing_was_compared(told: Any, says: str) -> None:
-    evidence = Evidence.from_json((Path(__file__).parent / "example_evidence.json").read_text())
+    evidence = Evidence.from_json(EXAMPLE.read_text())
     accounting = {name: value for name, value in evidence.accounting.items() if name != "copies"}
     bare = replace(evidence, accounting=accounting if told is None else {**accounting, "copies": told})
     (sentence,) = copies_told(bare)

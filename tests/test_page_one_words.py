@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from auditor_plugins.sections import discrimination, strategies, summary
 from auditor_plugins.sections._apart import set_apart
 from auditor_plugins.sections._questions import verdict_table
 from auditor_plugins.sections._unanswered import unanswered
+from example import EXAMPLE
 
 from auditor.adjusted import MARK, NOTE, only_alone
 from auditor.evidence import Evidence
@@ -20,7 +20,6 @@ from auditor.report import new_environment, section_body
 from auditor.statistics.rows import Comparison, Curve, Summary
 from auditor.statistics.subgroups import SubgroupRow
 
-EXAMPLE = Path(__file__).with_name("example_evidence.json")
 RECOGNISES, LOOKS, VALID, CALIBRATED, LEARNT = range(5)
 FEW = "fewer than 20 patients: interval not reliable"
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from auditor_plugins.analyses.shortcuts import Shortcuts
 from auditor_plugins.datasets.image_folder import ImageFolder
+from example import EXAMPLE
 from PIL import Image
 
 from auditor import Box, Dataset, DatasetError, config, estimate, run
@@ -141,7 +142,7 @@ def test_no_section_where_nothing_was_asked(write_audit: Write, tmp_path: Path) 
 
 def test_objects_are_named_in_a_shared_copy_as_their_metrics_are() -> None:
     """Without them nobody could make the numbers again: the metrics follow from the names."""
-    example = Evidence.from_json(Path(__file__).with_name("example_evidence.json").read_text())
+    example = Evidence.from_json(EXAMPLE.read_text())
     analyses = [{"use": "shortcuts", "options": {"objects": ["Support Devices"], "border": 0.05}}]
     assert "Support Devices" in names(replace(example, audit={**example.audit, "analyses": analyses}))
     assert "Support Devices" not in names(example)
