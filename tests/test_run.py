@@ -233,7 +233,7 @@ def test_a_two_layer_head_is_explained_through_its_gradient(write_audit: Write, 
         (
             {"models": f"[{{use: tiny_network, strategy: bce, classes: [Nodule, Efusion, Mass], {LENS}}}]"},
             ConfigError,
-            "did you mean Efusion",
+            "did you mean Effusion",
         ),
         (
             {"models": f"[{{use: tiny_network, strategy: bce, classes: [Nodule, Effusion, Mass, Hernia], {LENS}}}]"},
