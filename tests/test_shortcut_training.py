@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,13 +57,12 @@ def trained(build: object, seed: int, tied: float, images: int = 1500, epochs: i
 def flagged(folder: Path, seeds: Sequence[int]) -> dict[str, list[set[tuple[str, str]]]]:
     """{tied or free: per network the (effect, class) that page one names}, audited on films of a seed of their own."""
     (folder / "small.py").write_text(ARCHITECTURE)
-    scope: dict[str, object] = {}
-    exec(ARCHITECTURE, scope)
+    build = runpy.run_path(str(folder / "small.py"))["build"]
     models = []
     for strategy, tied in (("tied", TIED), ("free", 0.0)):
         for seed in seeds:
             file = f"{strategy}-{seed}.pt"
-            torch.save(trained(scope["build"], seed, tied).state_dict(), folder / file)
+            torch.save(trained(build, seed, tied).state_dict(), folder / file)
             models.append(
                 f"  - {{use: factory, file: small.py, function: build, checkpoint: {file}, strategy: {strategy}, seed: {seed}, "
                 f"classes: [{', '.join(planted.CLASSES)}], preprocessing: {{size: {SIDE}, channels: 1, mean: [0.39], std: [0.29]}}}}"
