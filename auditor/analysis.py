@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .conclusion import Conclusion
@@ -48,16 +48,6 @@ class Analysis:
     """Labels of `Sample.objects` that it looks for; a name that no image has is refused."""
 
     @property
-    def most_images(self) -> int | None:
-        """Of how many images it wants to see the cases: that many are drawn by a keyed hash, the same for all networks; None: all."""
-        return None
-
-    @property
-    def further_passes(self) -> int:
-        """How many times it puts each of its images through the network beyond the shared pass, for `auditor plan`."""
-        return 0
-
-    @property
     def grouped_by(self) -> tuple[str, ...]:
         """Attributes of `subgroups` in audit.yaml whose groups it is handed with the embeddings."""
         return ()
@@ -75,15 +65,16 @@ class Analysis:
         """{words: picture [C, H, W] in 0..1} of the one image of this view, for the report; asks for nothing but its pictures."""
         return {}
 
-    def trials(self, samples: Sequence[Sample], lot: Callable[[str], bytes]) -> Mapping[str, tuple[str, ...]] | None:
+    def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]] | None:
         """What it tries on which image, {id: names}; of the others it is handed no case. None: all images, and nothing is tried.
 
-        `lot` gives an image's place in a random order, by its id: whoever needs only some takes the lowest.
+        `samples` are all that have no known problem, in a random order that is the same for every network: whoever needs only some
+        takes the first. An image with no name is looked at as it is.
         """
         return None
 
     def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor, Tensor]]:
-        """{(image of the view, trial): (the image [C, H, W] with the change that is tried, and with the change that is its control)}.
+        """{(image of the view, trial): (its picture [C, H, W] with the change that is tried, and with the change that is its control)}.
 
         Needs `image`; what cannot be tried on an image is left out. The report shows one of each trial.
         """

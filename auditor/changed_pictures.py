@@ -10,12 +10,13 @@ import torch
 
 from .analysis import Analysis
 from .batch import Batch
+from .changed import Film
 from .evidence import Picture
 from .imaging import in_unit_range
 from .model import Preprocessing
 from .pixels import PixelStore
 from .plan import Plan
-from .versions import Film
+from .trials import by_lot
 
 KIND = "changed"
 """What pictures of this kind are marked with."""
@@ -42,8 +43,8 @@ def gather(plan: Plan, store: PixelStore | None) -> Iterator[Picture]:
 
 def _chosen(plan: Plan, store: PixelStore, lens: Preprocessing) -> tuple[int, int, npt.NDArray[np.uint16]] | None:
     """The number of the image, its first finding, and its pixels [C, S, S]; None where there is no such image."""
-    shown = [number for number, sample in enumerate(plan.samples) if not sample.problem and 1 in sample.labels]
-    for number in sorted(shown, key=plan.lot.__getitem__):
+    place = {sample.id: number for number, sample in enumerate(plan.samples)}
+    for number in [place[sample.id] for sample in by_lot(plan.samples, plan.config.seed) if 1 in sample.labels]:
         pixels = store.get(lens, number // plan.chunk)
         (rows,) = np.nonzero(pixels.rows == number)
         if len(rows):

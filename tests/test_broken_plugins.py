@@ -219,6 +219,19 @@ class MergesWrongly(Area):
         return {"mean_area": tallies["mean"].value}
 
 
+class CostsUntold(Area):
+    """Says what a trial costs, and of no image that it tries anything."""
+
+    per_trial = 2
+
+
+class ChoosesStrangers(Area):
+    """Wants an image that it was not handed."""
+
+    def trials(self, samples: Any) -> dict[str, tuple[str, ...]]:
+        return {samples[0].id: (), "nobody": ()}
+
+
 def test_a_right_analysis_passes() -> None:
     testing.check_analysis(Area())
 
@@ -232,6 +245,8 @@ def test_a_right_analysis_passes() -> None:
         (Forgets, "did not measure"),
         (Surprises, "does not declare"),
         (MergesWrongly, "merged from parts"),
+        (CostsUntold, r"trials\(\) says of no image"),
+        (ChoosesStrangers, "images that it was not handed: nobody"),
     ],
 )
 def test_a_wrong_analysis_is_caught(plugin: type[Analysis], words: str) -> None:
