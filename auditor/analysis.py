@@ -43,7 +43,7 @@ class Analysis:
     needs: ClassVar[frozenset[str]] = frozenset()
     concludes: ClassVar[bool] = False
     per_trial: ClassVar[int] = 0
-    """Changed images that each of its trials puts through the network."""
+    """Changed images that each of its trials puts through the network; the report can show 1, or 2 where the second is a control."""
     objects: tuple[str, ...] = ()
     """Labels of `Sample.objects` that it looks for; a name that no image has is refused."""
 
@@ -61,10 +61,6 @@ class Analysis:
         """{metric name: values [P]} for the P cases of the batch; NaN where the number is undefined."""
         return {}
 
-    def examples(self, batch: View) -> Mapping[str, Tensor]:
-        """{words: picture [C, H, W] in 0..1} of the one image of this view, for the report; asks for nothing but its pictures."""
-        return {}
-
     def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]] | None:
         """What it tries on which image, {id: names}; of the others it is handed no case. None: all images, and nothing is tried.
 
@@ -73,10 +69,11 @@ class Analysis:
         """
         return None
 
-    def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor, Tensor]]:
+    def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor, ...]]:
         """{(image of the view, trial): (its picture [C, H, W] with the change that is tried, and with the change that is its control)}.
 
-        Needs `image`; what cannot be tried on an image is left out. The report shows one of each trial.
+        Needs `image`, and asks for nothing but the view's pictures; what cannot be tried on an image is left out. The report shows one of
+        each trial, and trials without a control side by side on one image.
         """
         return {}
 

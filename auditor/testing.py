@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from . import tally as tallies_of
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
-from .batch import Batch
+from .batch import Batch, View
 from .boxes import pixel_edges, union_mask
 from .changed import Film
 from .conclusion_contract import check_conclusion
@@ -313,11 +313,25 @@ def _measured(analysis: Analysis, attribution: Attribution | None, rows: list[in
     if not cases:
         return {}
     view = batch.view(analysis.needs, cases, attribution, finished, tried)
+    if type(analysis).changed is not Analysis.changed:
+        _check_changed(analysis, view)
     columns = checked(analysis, analysis.measure(view), len(cases))
     return {
         (batch.samples[image].id, target): {name: float(column[place]) for name, column in columns.items()}
         for place, (image, target) in enumerate(cases)
     }
+
+
+def _check_changed(analysis: Analysis, view: View) -> None:
+    """As many pictures as a trial costs, like those of the view."""
+    shape = list(view.pictures.shape[1:])
+    for (image, trial), shown in analysis.changed(view).items():
+        place = f"changed() gave for image {image} and {trial!r}"
+        expect(trial in view.trials[image], f"{place} what trials() did not name: {', '.join(view.trials[image]) or 'none'}")
+        expect(len(shown) == analysis.per_trial, f"{place} {len(shown)} pictures; per_trial is {analysis.per_trial}")
+        for picture in shown:
+            fits = list(picture.shape) == shape and float(picture.min()) >= 0 and float(picture.max()) <= 1
+            expect(fits, f"{place} {list(picture.shape)} from {picture.min():g} to {picture.max():g}, not {shape} in 0..1")
 
 
 def _tried(analysis: Analysis) -> Trials | None:

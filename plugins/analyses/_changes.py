@@ -39,9 +39,9 @@ def asked(changes: Sequence[str]) -> list[Corruption]:
     return pick(name for name in ALL if name in changes)
 
 
-def on_the_first(images: int, samples: Sequence[Sample], changes: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Trials: all the changes, on that many of the samples."""
-    return {sample.id: tuple(changes) for sample in samples[:images]}
+def on_the_first(images: int, samples: Sequence[Sample], changes: Sequence[Corruption]) -> Mapping[str, tuple[str, ...]]:
+    """Trials: all the changes, by their words, on that many of the samples."""
+    return {sample.id: tuple(change.words for change in changes) for sample in samples[:images]}
 
 
 def pictures(changes: Sequence[Corruption], batch: View) -> Iterator[tuple[int, Tensor]]:

@@ -65,7 +65,7 @@ class CorruptedMaps(Analysis):
 
     def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]]:
         """The changes, on the images that were drawn."""
-        return on_the_first(self.images, samples, self.changes)
+        return on_the_first(self.images, samples, asked(self.changes))
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         """{"map_agreement", and one for each change}: [P], NaN where the original map says nothing."""

@@ -113,7 +113,7 @@ class Corruptions(Analysis):
 
     def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]]:
         """The changes, on the images that were drawn."""
-        return on_the_first(self.images, samples, self.changes)
+        return on_the_first(self.images, samples, asked(self.changes))
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         """The log-odds [P] of the picture as it is and under each change; a case with one that is not finite has none."""
@@ -125,11 +125,11 @@ class Corruptions(Analysis):
         rows = torch.where(torch.isfinite(rows).all(0), rows, torch.nan)
         return dict(zip([BEFORE, *map(_of, changes)], rows.numpy(), strict=True))
 
-    def examples(self, batch: View) -> Mapping[str, Tensor]:
-        """The picture as it is and under each change."""
-        changes = asked(self.changes)
-        changed = (picture for _, picture in pictures(changes, batch))
-        return {"as it is": batch.pictures[0], **dict(zip([change.words for change in changes], changed, strict=True))}
+    def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor]]:
+        """Every image under each change."""
+        return {
+            (image, change.words): (picture,) for change in asked(self.changes) for image, picture in pictures([change], batch)
+        }
 
 
 def _of(change: Corruption) -> str:
