@@ -132,6 +132,17 @@ def test_versions_come_back_in_their_order_and_belong_to_their_images() -> None:
     assert looked.log_odds_of([]).shape == (0, 1)
 
 
+def test_asking_about_other_pictures_does_not_make_the_network_forget_the_batch() -> None:
+    looked = view(Layered())
+    network, images = looked.network, looked.images
+    network.features(images)
+    before = network.forwards
+    looked.log_odds_of([*enumerate(looked.pictures)] * 2)
+    assert network.forwards == before + 2, "10 pictures in batches of 8"
+    network.features(images)
+    assert network.forwards == before + 2
+
+
 def test_a_network_that_does_not_look_at_the_place_has_maps_that_move_with_the_picture() -> None:
     class Bright(Reads):
         def forward(self, images: Tensor) -> Tensor:
