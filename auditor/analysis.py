@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .conclusion import Conclusion
@@ -43,19 +43,9 @@ class Analysis:
     needs: ClassVar[frozenset[str]] = frozenset()
     concludes: ClassVar[bool] = False
     per_trial: ClassVar[int] = 0
-    """Changed images that each of its trials puts through the network."""
+    """Changed images that each of its trials puts through the network; the report can show 1, or 2 where the second is a control."""
     objects: tuple[str, ...] = ()
     """Labels of `Sample.objects` that it looks for; a name that no image has is refused."""
-
-    @property
-    def most_images(self) -> int | None:
-        """Of how many images it wants to see the cases: that many are drawn by a keyed hash, the same for all networks; None: all."""
-        return None
-
-    @property
-    def further_passes(self) -> int:
-        """How many times it puts each of its images through the network beyond the shared pass, for `auditor plan`."""
-        return 0
 
     @property
     def grouped_by(self) -> tuple[str, ...]:
@@ -71,21 +61,19 @@ class Analysis:
         """{metric name: values [P]} for the P cases of the batch; NaN where the number is undefined."""
         return {}
 
-    def examples(self, batch: View) -> Mapping[str, Tensor]:
-        """{words: picture [C, H, W] in 0..1} of the one image of this view, for the report; asks for nothing but its pictures."""
-        return {}
-
-    def trials(self, samples: Sequence[Sample], lot: Callable[[str], bytes]) -> Mapping[str, tuple[str, ...]] | None:
+    def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]] | None:
         """What it tries on which image, {id: names}; of the others it is handed no case. None: all images, and nothing is tried.
 
-        `lot` gives an image's place in a random order, by its id: whoever needs only some takes the lowest.
+        `samples` are all that have no known problem, in a random order that is the same for every network: whoever needs only some
+        takes the first. An image with no name is looked at as it is.
         """
         return None
 
-    def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor, Tensor]]:
-        """{(image of the view, trial): (the image [C, H, W] with the change that is tried, and with the change that is its control)}.
+    def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor, ...]]:
+        """{(image of the view, trial): (its picture [C, H, W] with the change that is tried, and with the change that is its control)}.
 
-        Needs `image`; what cannot be tried on an image is left out. The report shows one of each trial.
+        Needs `image`, and asks for nothing but the view's pictures; what cannot be tried on an image is left out. The report shows one of
+        each trial, and trials without a control side by side on one image.
         """
         return {}
 

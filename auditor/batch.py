@@ -15,6 +15,7 @@ from torch import Tensor
 from . import pixel_answers
 from .analysis import OVERALL
 from .boxes import Edges, Frame, Rounding, pixel_edges, resized, union_masks, within
+from .changed import Changed, Film, looked_at
 from .dataset import Box, Sample
 from .elsewhere import Elsewhere, Others
 from .errors import PluginError
@@ -23,7 +24,6 @@ from .masks import NO_MASK, Mask, on_grid
 from .network import Cases, Network
 from .placement import Regions, regions
 from .tally import Tally
-from .versions import Film, versioned
 
 if TYPE_CHECKING:
     from .attribution import Attribution
@@ -35,7 +35,7 @@ class Batch:
 
     Inputs may be padded beyond n; everything handed out has n rows. `images` is None for a table of scores and on a second
     look, `features` is given on a second look. `skip` holds images that the model gave no usable answer for. `film` is what the images
-    were before they were prepared for the network. `lot` are the places of the samples in a fixed random order of the data set.
+    were before they were prepared for the network.
     """
 
     def __init__(
@@ -54,7 +54,6 @@ class Batch:
         elsewhere: Elsewhere | None = None,
         masks: Callable[[int], Mask | str] | None = None,
         film: Film | None = None,
-        lot: Sequence[int] | None = None,
     ) -> None:
         self.samples, self.classes, self.size, self.seed = tuple(samples), tuple(classes), size, seed
         self.network, self.images = network, images
@@ -62,7 +61,7 @@ class Batch:
         self._maps: dict[tuple[int, int, int], Tensor] = {}
         self._elsewhere = elsewhere
         self.mask = masks or (lambda image: NO_MASK)
-        self.film, self.lot = film, lot
+        self.film = film
         self.skip: frozenset[int] = frozenset()
         self._cases: dict[tuple[frozenset[str], frozenset[int]], tuple[list[tuple[int, int]], list[tuple[int, int, str]]]] = {}
         self.frames = list(frames or [Frame()] * len(samples))
@@ -82,14 +81,10 @@ class Batch:
             return self.network.logits(self.images)[: len(self.samples)].double().cpu()
         return self._log_odds(self.network.every_logit(self.images)[: len(self.samples)])
 
-    def log_odds_of(self, images: Tensor) -> Tensor:
-        """Log-odds [m, K] of other images [m, C, H, W], in batches as large as this one; its own stay known."""
+    def logits_apart(self) -> Tensor:
+        """The same by a forward pass of its own: what the network found of another batch stays known."""
         assert self.network is not None and self.images is not None
-        found, size = [], len(self.images)
-        for part in torch.split(images, size):
-            padded = torch.cat([part, part.new_zeros((size - len(part), *part.shape[1:]))])
-            found.append(self._log_odds(self.network.asked_apart(self.network.laid_out(padded))[: len(part)]))
-        return torch.cat(found) if found else torch.zeros((0, len(self.classes)), dtype=torch.float64)
+        return self._log_odds(self.network.asked_apart(self.images)[: len(self.samples)])
 
     def _log_odds(self, raw: Tensor) -> Tensor:
         """Log-odds [n, K] from all the network's outputs [n, all]."""
@@ -190,10 +185,6 @@ class Batch:
             self._maps.update(zip([keys[row] for row in owed], found.detach().unbind(), strict=True))
         return torch.stack([self._maps[key] for key in keys])
 
-    def drawn(self, cases: Sequence[tuple[int, int]], most: int | None) -> list[tuple[int, int]]:
-        """The cases of the first `most` images of the data set by lot; all of them where there is no such limit."""
-        return [case for case in cases if most is None or self.lot is None or self.lot[case[0]] < most]
-
     def of_pictures(self, rows: Sequence[int], pictures: Tensor) -> Batch:
         """These pictures [m, C, H, W] in 0..1 in the place of those of the samples `rows` [m], prepared as theirs were."""
         if self.film is None or self.network is None:
@@ -268,6 +259,7 @@ class View:
 
     `cases.image[p]` is the row of case p in `samples`, `images` and `features`; `cases.target[p]` its class, -1 for all
     findings of the image together. Images without a case are left out. `trials` are what the analysis chose to try on each image.
+    Cases stand image by image.
     """
 
     def __init__(
@@ -442,47 +434,34 @@ class View:
         """For each of the n images random numbers of its own for this purpose: the same for every network, batch and order."""
         return [self._batch.generator(row, OVERALL, purpose) for row in self._rows]
 
-    def logits_under(self, versions: Iterable[Tensor]) -> Tensor:
-        """Log-odds [V, P] of each case with V versions [n, C, H, W] of `pictures` in their place; every version costs n forward passes."""
-        self._need("image")
-        self._need("logits")
-        every = versioned(self._batch, self._rows, versions, lambda batch, _: list(batch.logits))
-        return torch.stack([torch.stack(found)[self.cases.image, self.cases.target] for found in every])
+    def log_odds_of(self, changed: Iterable[Changed]) -> Tensor:
+        """What the network makes of changed pictures: log-odds [m, K] of all classes, float64 on the CPU.
 
-    def maps_under(self, versions: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The maps [P, h, w] of each version, as in `logits_under`."""
+        Each of the m is (image of this view, picture [C, H, W] like its `pictures`). They cost forward passes of their own, in batches
+        of the audit's size; `trials` and `per_trial` announce them.
+        """
+        self._need("image")
+        found = list(looked_at(self._batch, self._rows, changed, lambda sent, _: list(sent.logits_apart())))
+        return torch.stack(found) if found else torch.zeros((0, len(self.classes)), dtype=torch.float64)
+
+    def maps_of(self, changed: Iterable[Changed]) -> Iterator[Tensor]:
+        """For each changed picture, given as to `log_odds_of`, the maps [c, h, w] of the c cases of its image, on the CPU."""
         self._need("image")
         self._need("attribution")
         attribution = self._attribution
         assert attribution is not None
-        of_image: list[list[tuple[int, int]]] = [[] for _ in self._rows]
-        for case, (image, target) in enumerate(zip(*(part.tolist() for part in self.cases), strict=True)):
-            of_image[image].append((case, target))
+        targets = [[target for image, target in self._pairs if image == row] for row in self._rows]
 
-        def look(batch: Batch, places: Sequence[int]) -> list[dict[int, Tensor]]:
-            pairs = [(row, target) for row, place in enumerate(places) for _, target in of_image[place]]
-            maps = iter(batch.maps(attribution, Cases(*torch.tensor(pairs).T)).cpu())
-            return [{case: next(maps) for case, _ in of_image[place]} for place in places]
+        def look(sent: Batch, images: Sequence[int]) -> list[Tensor]:
+            pairs = [(row, target) for row, image in enumerate(images) for target in targets[image]]
+            maps = sent.maps(attribution, Cases(*torch.tensor(pairs).T)).cpu()
+            return list(torch.split(maps, [len(targets[image]) for image in images]))
 
-        for found in versioned(self._batch, self._rows, versions, look):
-            by_case = {case: map_ for of in found for case, map_ in of.items()}
-            yield torch.stack([by_case[case] for case in range(len(self))])
-
-    def log_odds_of(self, images: Tensor) -> Tensor:
-        """What the network makes of other images [m, C, H, W], such as changed ones: log-odds [m, K], float64 on the CPU.
-
-        Forward passes of their own, in batches of the audit's size; what `trials` announced is counted by `auditor plan`.
-        """
-        self._need("image")
-        return self._batch.log_odds_of(images)
+        return looked_at(self._batch, self._rows, changed, look)
 
     def outlined(self, image: int) -> list[tuple[str, Edges]]:
         """All that the data set has a box of on an image of this view, findings and `objects`, as (label, whole pixels)."""
         return self._batch.outlined(self._rows[image])
-
-    def of_image(self, image: int, purpose: str) -> np.random.Generator:
-        """Random numbers that belong to an image of this view and a purpose; see `generator`."""
-        return self._batch.generator(self._rows[image], OVERALL, purpose)
 
     def generator(self, case: int, purpose: str) -> np.random.Generator:
         """Random numbers that belong to this case and purpose, whatever the batch, the order or the number of workers."""

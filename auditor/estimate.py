@@ -13,8 +13,8 @@ from .wording import how_many, named
 
 class Cost(NamedTuple):
     """For a fresh run, training images included: images, reads and batches as counted, without the two images each network is tried
-    on first; `controls` are the images that the controls of the explanation methods put through a network besides, `further` those
-    that analyses ask for, `trials` the changed images that analyses try on it.
+    on first; `controls` are the images that the controls of the explanation methods put through a network besides, `trials` the
+    changed images that analyses try on it.
 
     Bytes are those of decoded grey images, without the features kept for a second look, which are gone at the end; seconds
     are extrapolated from one batch per architecture.
@@ -24,7 +24,6 @@ class Cost(NamedTuple):
     reads: int
     forwards: int
     controls: int
-    further: int
     trials: int
     batches: int
     pixel_bytes: int
@@ -51,27 +50,13 @@ def estimate(plan: Plan) -> Cost:
     if controls:
         explained = [per_batch[m.family] for m in inside if m.explained]
         seconds += controls / plan.config.batch * sum(explained) / len(explained)
-    further = {model.id: passed_by_analyses(plan, model) for model in plan.models}
-    seconds += sum(per_batch[m.family] * further[m.id] / plan.config.batch for m in inside)
     trials = 0
     family = {model.id: model.family for model in inside}
     for unit in plan.units:
         changed = passed_through_by(unit.analysis, unit.trials) if unit.analysis else 0
         trials += changed
         seconds += changed / plan.config.batch * per_batch[family[unit.model]] if changed else 0.0
-    return Cost(
-        images, reads, len(inside) * images, controls, sum(further.values()), trials, len(inside) * batches, pixels, seconds
-    )
-
-
-def passed_by_analyses(plan: Plan, model: PlannedModel) -> int:
-    """How many images analyses put through this network beyond the shared pass."""
-    asked = [unit.analysis for unit in plan.units_of(model.id) if unit.analysis is not None]
-    images = len(plan.samples)
-    return sum(
-        analysis.further_passes * min(images, images if analysis.most_images is None else analysis.most_images)
-        for analysis in asked
-    )
+    return Cost(images, reads, len(inside) * images, controls, trials, len(inside) * batches, pixels, seconds)
 
 
 def _seconds_per_batch(plan: Plan, model: PlannedModel) -> float:
@@ -118,7 +103,6 @@ def describe(plan: Plan) -> str:
         "controls": f"{how_many(cost.controls, 'image')} more, for the sanity checks of the explanation methods and untrained networks"
         if cost.controls
         else "none",
-        **({"further": f"{cost.further:,} images more through a network, for {_asking(plan)}"} if cost.further else {}),
         **({"trials": f"{cost.trials:,} images more, changed ones, for {', '.join(_trying(plan))}"} if cost.trials else {}),
         "disk": f"{cost.pixel_bytes / 1e6:,.0f} MB of decoded grey pixels, kept for the next run, and features of the boxed images while a model is measured",
         "time": f"about {spoken(cost.seconds)}, from one measured batch per architecture",
@@ -132,15 +116,6 @@ def describe(plan: Plan) -> str:
     ]
     lines += [f"  warning   {line}" for line in warnings(plan)]
     return "\n".join(lines)
-
-
-def _asking(plan: Plan) -> str:
-    """Which analyses ask networks more than once about an image, and about how many."""
-    return ", ".join(
-        f"{analysis.name} ({analysis.further_passes} times {min(len(plan.samples), analysis.most_images or len(plan.samples)):,} drawn images)"
-        for analysis in plan.analyses
-        if analysis.further_passes
-    )
 
 
 def _trying(plan: Plan) -> list[str]:

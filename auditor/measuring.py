@@ -30,7 +30,7 @@ def measure(
     analysis = unit.analysis
     every, gaps = batch.cases(analysis.needs)
     add_gaps(found, gaps, numbers)
-    cases = _chosen(unit, batch, numbers, batch.drawn(every, analysis.most_images), found)
+    cases = _chosen(unit, batch, numbers, every, found)
     if not cases:
         return
     if analysis.concludes:

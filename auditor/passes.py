@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from . import kept_features
 from .analysis import Analysis
 from .batch import Batch, View
+from .changed import Film
 from .errors import AuditError, ExitCode, ModelRefused, OutputError
 from .identity import digest
 from .imaging import fed, in_unit_range, normalise
@@ -27,7 +28,6 @@ from .model import ScoreTable
 from .network import Network
 from .pixels import Pixels, PixelStore
 from .plan import Plan, PlannedModel, Unit
-from .versions import Film
 
 log = logging.getLogger("auditor")
 
@@ -129,7 +129,6 @@ def seen(plan: Plan, model: PlannedModel, network: Network, pixels: Pixels, plac
         seed=plan.config.seed,
         elsewhere=plan.elsewhere,
         film=Film(torch.from_numpy(unit), lambda pictures: prepared(pictures.numpy()), plan.config.batch),
-        lot=[plan.lot[number] for number in numbers],
         masks=None if kept is None else lambda image: kept.of(numbers[image]),
     )
     return Looked(batch, numbers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -121,13 +120,6 @@ class Plan:
     def elsewhere(self) -> Elsewhere:
         """The boxed cases of every class, against which maps of other images are held."""
         return Elsewhere(self.samples, self.classes)
-
-    @cached_property
-    def lot(self) -> tuple[int, ...]:
-        """The place of every sample in a fixed random order, by a keyed hash: whoever needs only some takes the first."""
-        hashes = [hashlib.sha256(f"{self.config.seed}|lot|{sample.id}".encode()).digest() for sample in self.samples]
-        place = {sample: number for number, sample in enumerate(sorted(range(len(hashes)), key=hashes.__getitem__))}
-        return tuple(place[number] for number in range(len(hashes)))
 
     def units_of(self, model: str) -> list[Unit]:
         """The units of work of one model."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import trials
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
 from .config import Problems
@@ -15,6 +14,7 @@ from .errors import among
 from .identity import digest, identity
 from .plan import PlannedModel, Unit
 from .registry import Registry
+from .trials import by_lot
 
 
 def check_analysis(analysis: Analysis, place: str, problems: Problems) -> None:
@@ -82,7 +82,8 @@ def units_of_work(
 
 def with_trials(units: Sequence[Unit], analyses: Sequence[Analysis], samples: Sequence[Sample], seed: int) -> tuple[Unit, ...]:
     """The same units, each with what its analysis tries on which image; their keys tell all that this depends on."""
-    chosen = {id(analysis): trials.planned(analysis, samples, seed) for analysis in analyses}
+    ordered = by_lot(samples, seed)
+    chosen = {id(analysis): analysis.trials(ordered) for analysis in analyses}
     return tuple(replace(unit, trials=chosen[id(unit.analysis)]) if unit.analysis is not None else unit for unit in units)
 
 

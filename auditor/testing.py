@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from . import tally as tallies_of
 from .analysis import NEEDS, Analysis
 from .attribution import Attribution
-from .batch import Batch
+from .batch import Batch, View
 from .boxes import pixel_edges, union_mask
+from .changed import Film
 from .conclusion_contract import check_conclusion
 from .contract import ContractBroken as ContractBroken
 from .contract import check_component, expect, no_trace
@@ -34,8 +35,7 @@ from .model import ModelLoader, ScoreTable
 from .network import Cases, Network
 from .section import Section
 from .strategy_contract import check_strategy as check_strategy
-from .trials import planned
-from .versions import Film
+from .trials import Trials, by_lot
 
 CLASSES = ("Nodule", "Effusion", "Mass")
 HEIGHT, WIDTH = 32, 48
@@ -286,6 +286,7 @@ def check_analysis(analysis: Analysis, attribution: Attribution | None = None) -
     expect(
         "attribution" not in analysis.needs or attribution is not None, "needs an attribution: give one as the second argument"
     )
+    _tried(analysis)
     if analysis.concludes:
         check_conclusion(analysis)
         return
@@ -307,16 +308,43 @@ def _measured(analysis: Analysis, attribution: Attribution | None, rows: list[in
     cases, _ = batch.cases(analysis.needs)
     if not cases:
         return {}
-    tried = planned(analysis, planted_samples(), 0)
+    tried = _tried(analysis)
     cases = [case for case in cases if tried is None or batch.samples[case[0]].id in tried]
     if not cases:
         return {}
     view = batch.view(analysis.needs, cases, attribution, finished, tried)
+    if type(analysis).changed is not Analysis.changed:
+        _check_changed(analysis, view)
     columns = checked(analysis, analysis.measure(view), len(cases))
     return {
         (batch.samples[image].id, target): {name: float(column[place]) for name, column in columns.items()}
         for place, (image, target) in enumerate(cases)
     }
+
+
+def _check_changed(analysis: Analysis, view: View) -> None:
+    """As many pictures as a trial costs, like those of the view."""
+    shape = list(view.pictures.shape[1:])
+    for (image, trial), shown in analysis.changed(view).items():
+        place = f"changed() gave for image {image} and {trial!r}"
+        expect(trial in view.trials[image], f"{place} what trials() did not name: {', '.join(view.trials[image]) or 'none'}")
+        expect(len(shown) == analysis.per_trial, f"{place} {len(shown)} pictures; per_trial is {analysis.per_trial}")
+        for picture in shown:
+            fits = list(picture.shape) == shape and float(picture.min()) >= 0 and float(picture.max()) <= 1
+            expect(fits, f"{place} {list(picture.shape)} from {picture.min():g} to {picture.max():g}, not {shape} in 0..1")
+
+
+def _tried(analysis: Analysis) -> Trials | None:
+    """What the analysis tries on the planted samples: on images that there are, and told where it costs forward passes."""
+    samples = by_lot(planted_samples(), 0)
+    tried = analysis.trials(samples)
+    expect(
+        tried is not None or not analysis.per_trial,
+        "per_trial is set, and trials() says of no image that anything is tried on it",
+    )
+    unknown = sorted(set(tried or ()) - {sample.id for sample in samples})
+    expect(not unknown, f"trials() names images that it was not handed: {', '.join(unknown)}")
+    return tried
 
 
 def _observed(analysis: Analysis, parts: list[list[int]]) -> dict[str, Any]:

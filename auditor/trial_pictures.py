@@ -1,4 +1,4 @@
-"""One example of every change that an analysis tries on images: the image as it is, changed, and with its control."""
+"""One example of every change that is tried against a control: the image as it is, changed, and with its control."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import torch
 
 from .analysis import Analysis
 from .batch import Batch
+from .changed import Film
 from .evidence import Picture
+from .imaging import in_unit_range
 from .pixels import PixelStore
 from .plan import Plan, PlannedModel, Unit
-from .trials import lot
+from .trials import by_lot
 
 log = logging.getLogger("auditor")
 
@@ -31,17 +33,21 @@ def gather(plan: Plan, store: PixelStore | None, used: Used, failed: Collection[
         return
     models, done = {model.id: model for model in plan.models}, set()
     for unit in plan.units:
-        if unit.trials and unit.analysis and unit.analysis.per_trial and unit.key not in failed and unit.name not in done:
+        if unit.trials and _shows_some(unit.analysis) and unit.key not in failed and unit.name not in done:
             done.add(unit.name)
             for name in sorted({name for names in unit.trials.values() for name in names}):
                 yield from _example(plan, store, models[unit.model], unit, name, used)
 
 
+def _shows_some(analysis: Analysis | None) -> bool:
+    return analysis is not None and analysis.per_trial == 2 and type(analysis).changed is not Analysis.changed
+
+
 def _example(plan: Plan, store: PixelStore, model: PlannedModel, unit: Unit, name: str, used: Used) -> Iterator[Picture]:
     assert unit.trials is not None and unit.analysis is not None
     place = {sample.id: number for number, sample in enumerate(plan.samples)}
-    having = sorted((sample for sample, names in unit.trials.items() if name in names), key=lot(plan.config.seed))
-    for number in [place[sample] for sample in having if used[place[sample]]][:LOOKED_THROUGH]:
+    having = [place[sample.id] for sample in by_lot(plan.samples, plan.config.seed) if name in unit.trials.get(sample.id, ())]
+    for number in [number for number in having if used[number]][:LOOKED_THROUGH]:
         try:
             shown = _changed(plan, store, model, unit.analysis, number, name)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -59,12 +65,12 @@ def _changed(
     """The image three times, 0 to 255; None where this cannot be tried on it."""
     pixels = store.get(model.loader.preprocessing, number // plan.chunk)
     (row,) = np.nonzero(pixels.rows == number)[0]
-    image = torch.from_numpy(pixels.stored[row].astype(np.float32) / np.float32(65535))
-    sample, size = plan.samples[number], (image.shape[1], image.shape[2])
-    batch = Batch([sample], plan.classes, size=size, frames=[pixels.frames[row]], images=image[None], seed=plan.config.seed)
+    film = Film(torch.from_numpy(in_unit_range(pixels.stored[[row]])), lambda pictures: pictures, 1)
+    sample, size = plan.samples[number], (film.pictures.shape[2], film.pictures.shape[3])
+    batch = Batch([sample], plan.classes, size=size, frames=[pixels.frames[row]], film=film, seed=plan.config.seed)
     view = batch.view(frozenset({"image"}), [(0, 0)], trials={sample.id: (name,)})
     pair = analysis.changed(view).get((0, name))
-    return None if pair is None else [_grey(shown) for shown in (image, *pair)]
+    return None if pair is None else [_grey(shown) for shown in (film.pictures[0], *pair)]
 
 
 def _where(pixels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]) -> tuple[tuple[float, float, float, float], ...]:

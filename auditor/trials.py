@@ -1,9 +1,9 @@
-"""Which images an analysis tries something on: chosen by their lot, before anything is read."""
+"""Which images an analysis tries something on: the first by lot, known before anything is read."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,14 +15,13 @@ Trials = Mapping[str, tuple[str, ...]]
 NOT_CHOSEN = "not among the images chosen for it"
 
 
-def lot(seed: int) -> Callable[[str], bytes]:
-    """An image's place in a random order of all images, by its id; another seed, another order."""
-    return lambda name: hashlib.sha256(f"{seed}|lot|{name}".encode()).digest()
+def by_lot(samples: Iterable[Sample], seed: int) -> list[Sample]:
+    """The samples without a known problem in a random order that goes by their ids; another seed, another order."""
 
+    def lot(sample: Sample) -> bytes:
+        return hashlib.sha256(f"{seed}|lot|{sample.id}".encode()).digest()
 
-def planned(analysis: Analysis, samples: Sequence[Sample], seed: int) -> Trials | None:
-    """What the analysis tries on which image, None where it looks at all and tries nothing."""
-    return analysis.trials(samples, lot(seed))
+    return sorted((sample for sample in samples if not sample.problem), key=lot)
 
 
 def passed_through(analysis: Analysis, trials: Trials | None) -> int:

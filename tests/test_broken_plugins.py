@@ -219,8 +219,56 @@ class MergesWrongly(Area):
         return {"mean_area": tallies["mean"].value}
 
 
+class CostsUntold(Area):
+    """Says what a trial costs, and of no image that it tries anything."""
+
+    per_trial = 2
+
+
+class Darkens(Area):
+    """Shows what it tries, as it should."""
+
+    needs = frozenset({*Area.needs, "image"})
+    per_trial = 1
+
+    def trials(self, samples: Any) -> dict[str, tuple[str, ...]]:
+        return {sample.id: ("darker",) for sample in samples}
+
+    def changed(self, batch: Any) -> Any:
+        return {(row, "darker"): (picture / 2,) for row, picture in enumerate(batch.pictures)}
+
+
+class ShowsTwo(Darkens):
+    """Shows two pictures of a trial that costs one."""
+
+    def changed(self, batch: Any) -> Any:
+        return {(0, "darker"): (batch.pictures[0], batch.pictures[0])}
+
+
+class ShowsOther(Darkens):
+    """Shows what it does not try."""
+
+    def changed(self, batch: Any) -> Any:
+        return {(0, "brighter"): (batch.pictures[0],)}
+
+
+class ShowsNoPicture(Darkens):
+    """Shows more than white."""
+
+    def changed(self, batch: Any) -> Any:
+        return {(0, "darker"): (batch.pictures[0] + 1,)}
+
+
+class ChoosesStrangers(Area):
+    """Wants an image that it was not handed."""
+
+    def trials(self, samples: Any) -> dict[str, tuple[str, ...]]:
+        return {samples[0].id: (), "nobody": ()}
+
+
 def test_a_right_analysis_passes() -> None:
     testing.check_analysis(Area())
+    testing.check_analysis(Darkens())
 
 
 @pytest.mark.parametrize(
@@ -232,6 +280,11 @@ def test_a_right_analysis_passes() -> None:
         (Forgets, "did not measure"),
         (Surprises, "does not declare"),
         (MergesWrongly, "merged from parts"),
+        (CostsUntold, r"trials\(\) says of no image"),
+        (ShowsTwo, "for image 0 and 'darker' 2 pictures; per_trial is 1"),
+        (ShowsOther, "for image 0 and 'brighter' what trials.. did not name: darker"),
+        (ShowsNoPicture, r"from 1.* to 2, not \[3, 32, 48\] in 0..1"),
+        (ChoosesStrangers, "images that it was not handed: nobody"),
     ],
 )
 def test_a_wrong_analysis_is_caught(plugin: type[Analysis], words: str) -> None:

@@ -19,18 +19,19 @@ from torch import Tensor, nn
 
 from auditor import ConfigError, PluginError, Preprocessing, Sample
 from auditor import config as configs
-from auditor import plan as plans
 from auditor.batch import Batch, View
+from auditor.changed import Film
 from auditor.corruptions import CORRUPTIONS
 from auditor.errors import ExitCode
 from auditor.estimate import estimate
 from auditor.evidence import read
 from auditor.imaging import fed
 from auditor.network import Network
+from auditor.planning import make
 from auditor.registry import Registry
 from auditor.run import run
 from auditor.testing import check_analysis, check_section
-from auditor.versions import Film
+from auditor.trials import by_lot
 
 LENS = Preprocessing(size=24, channels=3)
 """ImageNet's normalisation, which a change must undo and redo."""
@@ -114,20 +115,32 @@ class Layered(nn.Module):
 
 def test_pictures_that_stay_as_they_are_give_the_same_bits() -> None:
     looked = view(Layered())
-    again = looked.logits_under([looked.pictures] * 7)  # 35 pictures in batches of 8, wherever they fall
-    assert again.shape == (7, 5)
-    assert torch.equal(again, looked.logits.expand(7, 5))
+    again = looked.log_odds_of(list(enumerate(looked.pictures)) * 7)  # 35 pictures in batches of 8, wherever they fall
+    assert again.shape == (35, 1)
+    assert torch.equal(again, looked.logits.repeat(7)[:, None])
     mapped = view(Layered(), needs=CorruptedMaps.needs)
-    for maps in mapped.maps_under([mapped.pictures] * 3):
-        assert torch.equal(maps, mapped.maps.cpu())
+    maps = torch.cat(list(mapped.maps_of(list(enumerate(mapped.pictures)) * 3)))
+    assert torch.equal(maps, mapped.maps.cpu().repeat(3, 1, 1))
 
 
 def test_versions_come_back_in_their_order_and_belong_to_their_images() -> None:
     looked = view(brightness)
     levels = [0.1, 0.4, 0.9]
-    made = (looked.pictures * 0 + torch.arange(5)[:, None, None, None] / 10 + level / 2 for level in levels)
-    expected = [[10 * (image / 10 + level / 2) - 5 for image in range(5)] for level in levels]
-    np.testing.assert_allclose(looked.logits_under(made), expected, atol=1e-5)
+    made = ((image, looked.pictures[image] * 0 + image / 10 + level / 2) for level in levels for image in (3, 0, 4, 1))
+    expected = [[10 * (image / 10 + level / 2) - 5] for level in levels for image in (3, 0, 4, 1)]
+    np.testing.assert_allclose(looked.log_odds_of(made), expected, atol=1e-5)
+    assert looked.log_odds_of([]).shape == (0, 1)
+
+
+def test_asking_about_other_pictures_does_not_make_the_network_forget_the_batch() -> None:
+    looked = view(Layered())
+    network, images = looked.network, looked.images
+    network.features(images)
+    before = network.forwards
+    looked.log_odds_of([*enumerate(looked.pictures)] * 2)
+    assert network.forwards == before + 2, "10 pictures in batches of 8"
+    network.features(images)
+    assert network.forwards == before + 2
 
 
 def test_a_network_that_does_not_look_at_the_place_has_maps_that_move_with_the_picture() -> None:
@@ -157,9 +170,11 @@ def test_a_case_without_a_finite_answer_to_one_change_has_none_at_all() -> None:
 def test_a_version_that_is_no_picture_is_refused() -> None:
     looked = view(brightness)
     with pytest.raises(PluginError, match=r"from 0.* to 1.*, not in 0\.\.1"):
-        looked.logits_under([looked.pictures + 0.5])
-    with pytest.raises(PluginError, match=r"of shape \[4, 1, 24, 24\], not \[5, 1, 24, 24\]"):
-        looked.logits_under([looked.pictures[1:]])
+        looked.log_odds_of([(0, looked.pictures[0] + 0.5)])
+    with pytest.raises(PluginError, match=r"of shape \[1, 23, 24\], not \[1, 24, 24\]"):
+        looked.log_odds_of([(0, looked.pictures[0, :, 1:])])
+    with pytest.raises(PluginError, match="of image 5; the view has 5, counted from 0"):
+        looked.log_odds_of([(5, looked.pictures[0])])
     bare = Batch([Sample("s", "p", (1,))], ["Mass"], scores=torch.zeros((1, 1))).view(Corruptions.needs, [(0, 0)])
     with pytest.raises(PluginError, match="pictures of a batch that has none"):
         _ = bare.pictures
@@ -199,8 +214,8 @@ NETWORK = "use: tiny_network, weights: 1, preprocessing: {size: 32}"
 def test_a_whole_audit_of_one_network_twice(write_audit: Callable[..., Path], tmp_path: Path, counts: Counter[str]) -> None:
     models = f"[{{{NETWORK}, strategy: bce}}, {{{NETWORK}, strategy: focal}}]"
     path = write_audit(analyses=ANALYSES, models=models, batch="16")
-    plan = plans.make(configs.read(path), Registry(configs.read(path).plugins, path.parent))
-    assert estimate(plan).further == 2 * (3 * 24 + 3 * 10)
+    plan = make(configs.read(path), Registry(configs.read(path).plugins, path.parent))
+    assert estimate(plan).trials == 2 * (3 * 24 + 3 * 10)
     result = run(path, tmp_path / "out")
     assert result.exit_code is ExitCode.COMPLETE, result.messages
     evidence = read(tmp_path / "out")
@@ -208,9 +223,8 @@ def test_a_whole_audit_of_one_network_twice(write_audit: Callable[..., Path], tm
     assert {row.metric for row in apart} == {"auroc", "auroc_change", "decisions_changed", "score_moved", "map_agreement"}
     assert {row.difference for row in apart if row.missing is None} == {0}, "a network and its copy"
     levels = {row.metric: row for row in evidence.select(class_name="Nodule") if row.model.startswith("bce")}
-    drawn = [number for number, lot in enumerate(plan.lot) if lot < 24]
-    assert levels["auroc_change_noise"].n == len(drawn) == 24
-    positive = [n for n, lot in enumerate(plan.lot) if lot < 10 and plan.samples[n].labels[0] == 1]
+    assert levels["auroc_change_noise"].n == 24
+    positive = [sample for sample in by_lot(plan.samples, plan.config.seed)[:10] if sample.labels[0] == 1]
     assert levels["map_agreement"].n == len(positive)
     assert 0 < levels["decisions_changed_brighter"].value <= 1
     assert [picture.words for picture in evidence.pictures if picture.kind == "changed"] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from torch import nn
 
 from auditor import Attribution, Box, Cases, ConfigError, Edges, Network, Sample
 from auditor.batch import Batch
+from auditor.changed import Film
 from auditor.letter import letter, letter_bounds
 from auditor.other_places import border
 from auditor.statistics.between_splits import ALIKE, Side, standardised
 from auditor.statistics.influence import Influence
-from auditor.trials import lot, passed_through, planned
+from auditor.trials import by_lot, passed_through
 
 SIZE = 32
 MARKER = Edges(7, 6, 12, 10)
@@ -64,11 +66,20 @@ def network() -> Network:
     return Network(nn.Sequential(nn.Flatten(), linear), range(4))
 
 
+def batch_of(of: list[Sample], made: Network, images: torch.Tensor, **about: Any) -> Batch:
+    """Images as the network is fed them, which are the pictures themselves; changed ones are padded to as many."""
+
+    def fed(pictures: torch.Tensor) -> torch.Tensor:
+        return torch.cat([pictures, pictures.new_zeros((len(images) - len(pictures), *images.shape[1:]))])
+
+    return Batch(of, CLASSES, size=(SIZE, SIZE), network=made, images=images, film=Film(images, fed, len(images)), **about)
+
+
 def measured(of: list[Sample], analysis: Shortcuts, seed: int = 0, made: Network | None = None, **about: Any) -> dict[str, Any]:
     """{metric: [n, 4]}."""
-    batch = Batch(of, CLASSES, size=(SIZE, SIZE), network=made or network(), images=pixels(of), seed=seed, **about)
+    batch = batch_of(of, made or network(), pixels(of), seed=seed, **about)
     cases, _ = batch.cases(analysis.needs)
-    view = batch.view(analysis.needs, cases, trials=planned(analysis, of, seed))
+    view = batch.view(analysis.needs, cases, trials=analysis.trials(by_lot(of, seed)))
     return {name: np.reshape(values, (len(of), 4)) for name, values in analysis.measure(view).items()}
 
 
@@ -88,10 +99,10 @@ def test_a_control_patch_that_moves_the_score_is_taken_off() -> None:
     with torch.no_grad():
         linear.weight.fill_(1.0)
         linear.bias.zero_()
-    sloped = pixels(of := samples(1, 1)) + torch.linspace(0, 1, SIZE)[None, None, :, None] ** 2
-    batch = Batch(of, CLASSES, size=(SIZE, SIZE), network=Network(nn.Sequential(nn.Flatten(), linear), range(4)), images=sloped)
+    sloped = (pixels(of := samples(1, 1)) + torch.linspace(0, 1, SIZE)[None, None, :, None] ** 2) / 2
+    batch = batch_of(of, Network(nn.Sequential(nn.Flatten(), linear), range(4)), sloped)
     analysis = Shortcuts(objects=("tag",))
-    view = batch.view(analysis.needs, batch.cases(analysis.needs)[0], trials=planned(analysis, of, 0))
+    view = batch.view(analysis.needs, batch.cases(analysis.needs)[0], trials=analysis.trials(by_lot(of, 0)))
     found = analysis.measure(view)
     changed, control = (image.double().sum().item() for image in analysis.changed(view)[0, "tag"])
     assert found["erase_tag_control_each"][0] == pytest.approx(sloped.double().sum().item() - control, abs=1e-3)
@@ -193,7 +204,7 @@ def test_every_forward_pass_is_announced() -> None:
     of, made = samples(6, 4), network()
     analysis = Shortcuts(objects=("tag",))
     measured(of, analysis, made=made)
-    announced = passed_through(analysis, planned(analysis, of, 0))
+    announced = passed_through(analysis, analysis.trials(by_lot(of, 0)))
     assert announced == 2 * (6 + 4 + 2)
     assert made.forwards == 1 + announced // 6
 
@@ -201,24 +212,25 @@ def test_every_forward_pass_is_announced() -> None:
 def test_with_a_softmax_head_log_odds_are_against_all_other_outputs() -> None:
     of = samples(5, 2)
     images, made = pixels(of), network()
-    batch = Batch(of, CLASSES, size=(SIZE, SIZE), network=made, images=images, softmax=True)
+    batch = batch_of(of, made, images, softmax=True)
+    view = batch.view(Shortcuts.needs, batch.cases(Shortcuts.needs)[0])
     raw = made.module(images * 0.5).double().numpy()
     right = [[row[k] - logsumexp(np.delete(row, k)) for k in range(4)] for row in raw]
-    np.testing.assert_allclose(batch.log_odds_of(images * 0.5), right, atol=1e-5)
-    np.testing.assert_allclose(batch.log_odds_of(images), batch.logits, atol=1e-5)
-    assert batch.log_odds_of(images[:0]).shape == (0, 4)
+    np.testing.assert_allclose(view.log_odds_of(enumerate(images * 0.5)), right, atol=1e-5)
+    np.testing.assert_allclose(view.log_odds_of(enumerate(images)), batch.logits, atol=1e-5)
+    assert view.log_odds_of([]).shape == (0, 4)
 
 
 def test_images_are_the_first_by_lot_and_a_letter_goes_where_no_object_is() -> None:
     of = [*samples(40, 25), Sample("lost", "p", (0, 0, 0, 0), problem="missing")]
     analysis = Shortcuts(objects=("tag",), images=10)
-    tried = analysis.trials(of, lot(3))
-    order = sorted((s.id for s in of if not s.problem), key=lot(3))
+    tried = analysis.trials(by_lot(of, 3))
+    order = sorted((s.id for s in of if not s.problem), key=lambda name: hashlib.sha256(f"3|lot|{name}".encode()).digest())
     by_name = {name: {i for i, names in tried.items() if name in names} for name in ("border", "tag", "letter")}
     assert by_name["border"] == set(order[:10])
     assert by_name["tag"] == {i for i in order if int(i[1:]) < 25 and i in set([j for j in order if int(j[1:]) < 25][:10])}
     assert by_name["letter"] == set([j for j in order if int(j[1:]) >= 25][:10])
-    assert analysis.trials(of, lot(4)) != tried
+    assert analysis.trials(by_lot(of, 4)) != tried
 
 
 @pytest.mark.parametrize(
@@ -254,7 +266,7 @@ def shares(maps: torch.Tensor) -> dict[str, Any]:
     of = samples(len(maps), len(maps))
     analysis = ShortcutMaps(objects=("tag",))
     batch = Batch(of, CLASSES, size=(SIZE, SIZE), network=network(), images=pixels(of))
-    view = batch.view(analysis.needs, batch.cases(analysis.needs)[0], Given(maps), trials=planned(analysis, of, 0))
+    view = batch.view(analysis.needs, batch.cases(analysis.needs)[0], Given(maps), trials=analysis.trials(by_lot(of, 0)))
     return {name: np.reshape(values, (len(of), 2)) for name, values in analysis.measure(view).items()}
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, get_args
 
 from auditor import ConfigError, nearest
 from auditor.corruptions import Corruption, pick
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from auditor import Sample, View
 
 Change = Literal[
     "brighter", "darker", "narrow_window", "wide_window", "noise", "blur", "low_resolution", "jpeg", "rotation", "shift", "crop",
@@ -32,3 +37,14 @@ def checked(analysis: str, changes: Sequence[str], images: int) -> None:
 def asked(changes: Sequence[str]) -> list[Corruption]:
     """The changes in the order of the report."""
     return pick(name for name in ALL if name in changes)
+
+
+def on_the_first(images: int, samples: Sequence[Sample], changes: Sequence[Corruption]) -> Mapping[str, tuple[str, ...]]:
+    """Trials: all the changes, by their words, on that many of the samples."""
+    return {sample.id: tuple(change.words for change in changes) for sample in samples[:images]}
+
+
+def pictures(changes: Sequence[Corruption], batch: View) -> Iterator[tuple[int, Tensor]]:
+    """(image, picture [C, H, W]) of every image of the view under the first change, then of every image under the next."""
+    for change in changes:
+        yield from enumerate(change.changed(batch.pictures, batch.generators(change.name)))

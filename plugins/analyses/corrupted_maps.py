@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from auditor import Analysis, Metric, hookimpl
 
-from ._changes import ALL, Change, asked, checked
+from ._changes import ALL, Change, asked, checked, on_the_first, pictures
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from auditor import View
+    from auditor import Sample, View
 
 NO_MAP = "no finite map of the picture as it is, or the same value everywhere"
 
@@ -28,22 +26,13 @@ class CorruptedMaps(Analysis):
 
     name = "corrupted_maps"
     needs = frozenset({"attribution", "positive", "image"})
+    per_trial: ClassVar[int] = 1
 
     changes: tuple[Change, ...] = ALL
     images: int = 200
 
     def __post_init__(self) -> None:
         checked("corrupted_maps", self.changes, self.images)
-
-    @property
-    def most_images(self) -> int:
-        """`images`."""
-        return self.images
-
-    @property
-    def further_passes(self) -> int:
-        """One per change."""
-        return len(self.changes)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -74,20 +63,24 @@ class CorruptedMaps(Analysis):
             ),
         )  # fmt: skip
 
+    def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]]:
+        """The changes, on the images that were drawn."""
+        return on_the_first(self.images, samples, asked(self.changes))
+
     def measure(self, batch: View) -> Mapping[str, Any]:
         """{"map_agreement", and one for each change}: [P], NaN where the original map says nothing."""
         import numpy as np
+        import torch
 
         from auditor.map_agreement import agreement
 
         changes, original, found = asked(self.changes), batch.maps, {}
-        for change, maps in zip(changes, batch.maps_under(self._versions(batch)), strict=True):
+        by_image = batch.maps_of(pictures(changes, batch))
+        for change in changes:
+            maps = torch.cat([next(by_image) for _ in batch.samples])
             warp = change.warp(batch.generators(change.name), *batch.pictures.shape[2:]) if change.moves else None
             found[f"map_agreement_{change.name}"] = agreement(original, maps, None if warp is None else warp[batch.cases.image])
         return {"map_agreement": np.mean(list(found.values()), 0), **found}
-
-    def _versions(self, batch: View) -> Iterator[Tensor]:
-        return (change.changed(batch.pictures, batch.generators(change.name)) for change in asked(self.changes))
 
 
 @hookimpl

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from auditor import Analysis, ConfigError, Metric, hookimpl
 from auditor.corruptions import Corruption
 
-from ._changes import ALL, REFERENCE, Change, asked, checked
+from ._changes import ALL, REFERENCE, Change, asked, checked, on_the_first, pictures
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from auditor import View
+    from auditor import Sample, View
 
 BEFORE = "logit_unchanged"
 NO_ANSWER = "no finite score for the picture or for one of its changes"
@@ -33,6 +33,7 @@ class Corruptions(Analysis):
 
     name = "corruptions"
     needs = frozenset({"logits", "labels", "image"})
+    per_trial: ClassVar[int] = 1
 
     changes: tuple[Change, ...] = ALL
     images: int = 1000
@@ -44,16 +45,6 @@ class Corruptions(Analysis):
             raise ConfigError(
                 f"corruptions: specificity: {self.specificity} is not between 0 and 1: it is the share of negatives not called positive"
             )
-
-    @property
-    def most_images(self) -> int:
-        """`images`."""
-        return self.images
-
-    @property
-    def further_passes(self) -> int:
-        """One per change."""
-        return len(self.changes)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -120,21 +111,25 @@ class Corruptions(Analysis):
             ]  # fmt: skip
         return tuple(found)
 
+    def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]]:
+        """The changes, on the images that were drawn."""
+        return on_the_first(self.images, samples, asked(self.changes))
+
     def measure(self, batch: View) -> Mapping[str, Any]:
         """The log-odds [P] of the picture as it is and under each change; a case with one that is not finite has none."""
         import torch
 
         changes = asked(self.changes)
-        versions = (change.changed(batch.pictures, batch.generators(change.name)) for change in changes)
-        rows = torch.cat([batch.logits[None], batch.logits_under(versions)])
+        answers = batch.log_odds_of(pictures(changes, batch)).unflatten(0, (len(changes), len(batch.samples)))
+        rows = torch.cat([batch.logits[None], answers[:, batch.cases.image, batch.cases.target]])
         rows = torch.where(torch.isfinite(rows).all(0), rows, torch.nan)
         return dict(zip([BEFORE, *map(_of, changes)], rows.numpy(), strict=True))
 
-    def examples(self, batch: View) -> Mapping[str, Tensor]:
-        """The picture as it is and under each change."""
-        pictures = batch.pictures
-        changed = {change.words: change.changed(pictures, batch.generators(change.name))[0] for change in asked(self.changes)}
-        return {"as it is": pictures[0], **changed}
+    def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor]]:
+        """Every image under each change."""
+        return {
+            (image, change.words): (picture,) for change in asked(self.changes) for image, picture in pictures([change], batch)
+        }
 
 
 def _of(change: Corruption) -> str:

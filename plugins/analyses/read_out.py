@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from auditor import Analysis, ConfigError, Metric, hookimpl
 
 if TYPE_CHECKING:
+    from auditor import Sample
     from auditor.embedded import Concluded, Decision, Embedded
 
 REFERENCE = "docs/methods.md G.4; linear probe, Alain and Bengio, arXiv 1610.01644"
@@ -38,11 +40,6 @@ class ReadOut(Analysis):
             raise ConfigError(f"read_out: images: found {self.images}; allowed: at least 1")
 
     @property
-    def most_images(self) -> int:
-        """`images`."""
-        return self.images
-
-    @property
     def grouped_by(self) -> tuple[str, ...]:
         """`of`."""
         return self.of
@@ -64,6 +61,10 @@ class ReadOut(Analysis):
                 Metric(_called(by, "_no_finding"), f"The same among images without any finding: {by} itself, and not how common findings are.", **common),
             )
         )  # fmt: skip
+
+    def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]]:
+        """Nothing, on the images that were drawn."""
+        return {sample.id: () for sample in samples[: self.images]}
 
     def conclude(self, decision: Decision, audited: Embedded, training: Embedded | None) -> Concluded:
         """Two numbers for each attribute."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +50,9 @@ class ShortcutMaps(LooksForObjects):
         """A share for the border and for every object."""
         return tuple(_metric(name) for name in (BORDER, *self.objects))
 
-    def trials(self, samples: Sequence[Sample], lot: Callable[[str], bytes]) -> Mapping[str, tuple[str, ...]]:
+    def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]]:
         """The border and the objects, on images with a finding that were drawn for them."""
-        shown = (sample for sample in samples if not sample.problem and 1 in sample.labels)
-        return by_image(self._having(sorted(shown, key=lambda sample: lot(sample.id))))
+        return by_image(self._having([sample for sample in samples if 1 in sample.labels]))
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         """{"evidence_on_..."}: float64 [P], NaN where the image was not chosen for it or the map has no evidence."""

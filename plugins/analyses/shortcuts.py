@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -83,28 +83,24 @@ class Shortcuts(LooksForObjects):
         score = Metric(SCALE, "The network's score for the image as it is.", unit="log-odds", statistic="none")
         return (*(metric for name in (BORDER, *self.objects, LETTER) for metric in _metrics(name)), score)
 
-    def trials(self, samples: Sequence[Sample], lot: Callable[[str], bytes]) -> Mapping[str, tuple[str, ...]]:
+    def trials(self, samples: Sequence[Sample]) -> Mapping[str, tuple[str, ...]]:
         """The border and the objects on images that were drawn for them, the letter on images that have none of the objects."""
-        ordered = sorted((sample for sample in samples if not sample.problem), key=lambda sample: lot(sample.id))
-        free = (sample for sample in ordered if not any(box.label in self.objects for box in sample.objects))
-        return by_image({**self._having(ordered), LETTER: self._first(free)})
+        free = (sample for sample in samples if not any(box.label in self.objects for box in sample.objects))
+        return by_image({**self._having(samples), LETTER: self._first(free)})
 
     def measure(self, batch: View) -> Mapping[str, Any]:
         """The score, and per object what changing it does and what its control does: float64 [P], NaN where it was not tried."""
-        import torch
-
         image, target = (column.numpy() for column in batch.cases)
         before = batch.logits.numpy()
         found = {metric.name: np.full(len(batch), np.nan) for metric in self.metrics if not metric.of}
         found[SCALE] = before
         pairs = self.changed(batch)
-        if pairs:
-            answers = batch.log_odds_of(torch.stack([changed for pair in pairs.values() for changed in pair])).numpy()
-            for (row, name), after, control in zip(pairs, answers[::2], answers[1::2], strict=True):
-                mine = image == row
-                way = 1 if name == LETTER else -1
-                found[f"{trial(name)}_each"][mine] = way * (after - control)[target[mine]]
-                found[f"{trial(name)}_control_each"][mine] = way * (control[target[mine]] - before[mine])
+        answers = batch.log_odds_of((row, picture) for (row, _), pair in pairs.items() for picture in pair).numpy()
+        for (row, name), after, control in zip(pairs, answers[::2], answers[1::2], strict=True):
+            mine = image == row
+            way = 1 if name == LETTER else -1
+            found[f"{trial(name)}_each"][mine] = way * (after - control)[target[mine]]
+            found[f"{trial(name)}_control_each"][mine] = way * (control[target[mine]] - before[mine])
         return found
 
     def changed(self, batch: View) -> Mapping[tuple[int, str], tuple[Tensor, Tensor]]:
@@ -112,17 +108,17 @@ class Shortcuts(LooksForObjects):
         import torch
 
         found = {}
-        for row, names in enumerate(batch.trials):
-            image = batch.images[row].cpu().numpy()
+        random = {name: batch.generators(f"shortcuts {name}") for name in {name for names in batch.trials for name in names}}
+        for row, (names, picture) in enumerate(zip(batch.trials, batch.pictures.numpy(), strict=True)):
             for name in names:
-                if pair := self._pair(batch, row, name, image):
-                    found[row, name] = tuple(torch.from_numpy(pixels).to(batch.images) for pixels in pair)
+                if pair := self._pair(batch, row, name, picture, random[name][row]):
+                    found[row, name] = (torch.from_numpy(pair[0]), torch.from_numpy(pair[1]))
         return found
 
-    def _pair(self, batch: View, row: int, name: str, image: Pixels) -> Pair | None:
+    def _pair(self, batch: View, row: int, name: str, image: Pixels, random: np.random.Generator) -> Pair | None:
         if name == BORDER:
             return without_border(image, self.border)
-        outlined, random = batch.outlined(row), batch.of_image(row, f"shortcuts {name}")
+        outlined = batch.outlined(row)
         taken = union_mask([edges for _, edges in outlined], *batch.size)
         if name == LETTER:
             return with_letter(image, taken, random)
