@@ -8,6 +8,7 @@ calls negligible, there is nothing that a control could lack, and it decides not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from .probes import SAME
 from .sanity import Outcome
 from .statistics.estimates import FEW
 from .statistics.influence import Influence, difference, interval, times
+from .statistics.unmoved import NO_PATIENT_DIFFERS
 from .wording import figure, rounded
 
 SHARE = 1 / 3
@@ -116,7 +118,7 @@ def _nothing_to_lack(trained: Number, control: Number, margin: float, numbers: M
         return Ruling(
             "not estimable", f"{len(trained.patient)} patients have boxes, and {FEW} are needed.", numbers, trained.cases
         )
-    if interval(trained)[0] <= margin:
+    if not interval(trained)[0] > margin:  # so written, no interval is none above it
         above = f"{margin:g}, which is negligible" if margin else "0"
         said = f"the trained network's own localisation is not shown to be above {above}: {_interval(trained)}."
         return Ruling("inconclusive", said, numbers, trained.cases)
@@ -126,13 +128,13 @@ def _nothing_to_lack(trained: Number, control: Number, margin: float, numbers: M
 def _told(name: str, part: Number) -> dict[str, float | None]:
     if isinstance(part, str):
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    low, high = interval(part)
+    low, high = (end if math.isfinite(end) else None for end in interval(part))
     return {name: part.value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _interval(part: Influence) -> str:
     low, high = interval(part)
-    return f"{figure(part.value)} ({figure(low)} to {figure(high)})"
+    return f"{figure(part.value)} ({f'{figure(low)} to {figure(high)}' if math.isfinite(low) else NO_PATIENT_DIFFERS})"
 
 
 def _share(value: float) -> str:

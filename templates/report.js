@@ -1,4 +1,4 @@
-// Sorting, filtering, colours. The report is whole without them: every control is made here.
+// Sorting, filtering, colours; the report is whole without.
 (() => {
 const page = document, root = page.documentElement, main = page.querySelector("main"), tables = [...page.querySelectorAll("table:not(.on-paper *)")];
 const make = (tag, given, ...inside) => {
@@ -122,21 +122,21 @@ const paint = theme => {
   kept(storage => storage.setItem("auditor-theme", theme));
 };
 
-const status = make("p", {role: "status"}), bar = make("div", {role: "search", ariaLabel: "Filter and colours", className: "controls"});
+const status = make("p", {role: "status"}), bar = make("div", {role: "search", ariaLabel: "Filter rows", className: "controls"});
 const choice = (label, options, change) => {
   const select = make("select", {onchange: () => change(select.value)}, ...options.map(([value, text]) => make("option", {value}, text)));
   bar.append(make("label", {}, label, select));
   return select;
 };
-const narrow = change => { Object.assign(state, change); apply(); };
+const only = change => { Object.assign(state, change); apply(); };
 const classes = [...page.querySelectorAll("[data-class]")].map(row => row.dataset.class);
 for (const [name, label, found] of [["class", "Class", new Set(classes)], ["series", main.dataset.called ?? "Strategy", new Set(seriesOf(page))]])
-  if (found.size > 1) choice(label, [["", "all"], ...[...found].map(value => [value, value])], value => narrow({[name]: value}));
+  if (found.size > 1) choice(label, [["", "all"], ...[...found].map(value => [value, value])], value => only({[name]: value}));
 if (tables.length) {
-  const text = make("input", {type: "search", oninput: () => narrow({text: text.value.trim().toLowerCase()})});
+  const text = make("input", {type: "search", oninput: () => only({text: text.value.trim().toLowerCase()})});
   const clear = () => {
     for (const control of [text, ...bar.querySelectorAll("select:not(.colours)")]) control.value = "";
-    narrow({class: "", series: "", text: ""});
+    only({class: "", series: "", text: ""});
   };
   bar.append(make("label", {}, "Text", text), make("button", {onclick: clear}, "Clear"));
 }

@@ -54,12 +54,11 @@ def bound(times: int, share: float) -> int:
 
 def test_a_network_held_against_itself_differs_in_nothing(audit: Audit) -> None:
     found = audit(seed=1, exposure=0)
-    assert set(found) == set(PRIMARY)
+    assert set(found) == {"auroc", "probability"}, "a number without bounds has no interval where no patient differs"
     for row in found.values():
-        assert (row.difference, row.low, row.high) == (0, 0, 0)
-        assert row.verdict in ("equivalent", "inconclusive")
-    with_margin = {name for name, row in found.items() if row.verdict == "equivalent"}
-    assert with_margin == {"auroc", "kappa_loc"}
+        assert row.difference == 0
+        assert row.low is not None and row.high is not None and row.low < 0 < row.high
+        assert row.verdict == "inconclusive", "so few patients cannot show that none would differ"
 
 
 @pytest.mark.parametrize("audits", [pytest.param(5, id="seconds"), pytest.param(200, id="nightly", marks=pytest.mark.slow)])

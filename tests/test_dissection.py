@@ -570,7 +570,9 @@ def test_maps_that_know_nothing_of_the_box_have_no_excess_and_no_lift() -> None:
 def test_a_dead_network_has_an_excess_of_nothing_and_no_lift() -> None:
     samples, _ = noise_maps(3, 20, 4)
     found = found_of(*columns_of(samples, np.zeros((20, 4, 14, 14), np.float32), {}), "Mass")
-    assert (found["disjoint_excess"]["value"], found["disjoint_excess"]["low"], found["disjoint_excess"]["high"]) == (0, 0, 0)
+    excess = found["disjoint_excess"]
+    assert (excess["value"], excess["low"], excess["high"]) == (0, None, None)
+    assert excess["note"] == "no patient differs: no interval"
     assert found["disjoint_lift"]["value"] is None
     assert found["disjoint_lift"]["missing"].startswith("not estimable: nothing")
     assert found["disjoint_excess_per_channel"]["missing"] == "not estimable: no active_channels"

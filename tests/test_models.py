@@ -364,7 +364,7 @@ def test_the_digest_of_a_factory_follows_its_code(plugin: Path, tmp_path: Path) 
         ("DenseNet12l", {}, r"no network 'DenseNet12l'; did you mean DenseNet121\?"),
         ("nn", {}, "no network 'nn'"),
         ("DenseNet121", {"spatial_dim": 2}, r"options\.spatial_dim: .* did you mean spatial_dims\?"),
-        ("DenseNet121", {"spatial_dims": 3}, r"options\.spatial_dims is 3; .* need 2"),
+        ("DenseNet121", {"spatial_dims": 3}, r"options\.spatial_dims: found 3; .* need 2"),
         ("DenseNet121", {"out_channels": 14}, r"options\.out_channels: found 14; .* need 3"),
         ("DenseNet121", {"in_channels": 1}, r"options\.in_channels: found 1; .* need 3"),
         ("DenseNet121", {"pretrained": True}, "weights come from `checkpoint` alone"),

@@ -9,6 +9,7 @@ from auditor.selection import choose as choosing
 from auditor.selection.choose import Wish, choose, shares
 from auditor.selection.functions import FUNCTIONS
 from auditor.selection.query import Seen, Target, target
+from auditor.wording import how_many
 
 RARE, ODD = 0, 1
 
@@ -93,7 +94,9 @@ def test_what_fl1mi_cannot_add_to_is_filled_by_flqmi_and_told() -> None:
     filled = sum(fill == "fl1mi is saturated; by flqmi" for fill in fills)
     assert 0 < filled < 8
     assert fills == [None] * (8 - filled) + ["fl1mi is saturated; by flqmi"] * filled
-    assert found.messages == [f"rare: fl1mi has covered what it can with {8 - filled} images; the other {filled} are by flqmi"]
+    assert found.messages == [
+        f"rare: fl1mi has covered what it can with {how_many(8 - filled, 'image')}; the other {filled} are by flqmi"
+    ]
     assert len({choice.row for choice in found.choices}) == 8
 
 

@@ -73,7 +73,7 @@ def test_a_good_bundle_is_whole(bundle: Path, capsys: pytest.CaptureFixture[str]
     assert code == 0
     assert words == (
         "level 1 verified: every file is the one that SHA256SUMS and manifest.json list, and there is no other\n"
-        "  5 files are listed\n"
+        "  5 files listed\n"
         "  it is not signed, so nobody vouches for these files\n"
         "  not proved: that the numbers are right, or that they follow from the cases\n"
     )

@@ -16,7 +16,7 @@ from auditor.registry import Registry
 
 Tab = Callable[..., Any]
 SHOWN = "[...document.querySelectorAll('main tbody tr')].filter(row => row.checkVisibility()).length"
-ROWS = "document.querySelectorAll('main tbody tr').length"
+ROWS = "document.querySelectorAll('main tbody tr:not(.on-paper *)').length"
 STATUS = "document.querySelector('.controls [role=status]').textContent"
 
 
