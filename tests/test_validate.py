@@ -162,7 +162,7 @@ def test_weights_that_only_loading_shows_to_be_broken_are_told_with_line_and_net
 def planned(path: Path) -> str:
     from auditor.config import read
     from auditor.estimate import describe
-    from auditor.plan import make
+    from auditor.planning import make
     from auditor.registry import Registry
 
     return describe(make(read(path), Registry()))
