@@ -57,7 +57,9 @@ def test_a_network_held_against_itself_differs_in_nothing(audit: Audit) -> None:
     assert set(found) == {"auroc", "probability"}, "a number without bounds has no interval where no patient differs"
     for row in found.values():
         assert row.difference == 0
-        assert row.low is not None and row.high is not None and row.low < 0 < row.high
+        assert row.low is not None
+        assert row.high is not None
+        assert row.low < 0 < row.high
         assert row.verdict == "inconclusive", "so few patients cannot show that none would differ"
 
 
