@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 
 from ..errors import ExitCode
 from .asked import AUDIT, DEVICE, LIMIT, default_out
+
+
+class _Telling(Protocol):
+    """What has messages for the user."""
+
+    @property
+    def messages(self) -> Sequence[str]: ...
+
+
+_Done = TypeVar("_Done", bound=_Telling)
 
 
 @click.command()
@@ -22,7 +32,6 @@ from .asked import AUDIT, DEVICE, LIMIT, default_out
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
 def run(audit: Path, out: Path | None, device: str, limit: int | None, strict: bool, fresh: bool, quiet: bool) -> ExitCode:
     """Audit the models and write the report; a run that was stopped goes on."""
-    from .. import progress
     from ..validate import validate
 
     validate(audit)
@@ -30,13 +39,9 @@ def run(audit: Path, out: Path | None, device: str, limit: int | None, strict: b
     click.get_current_context().find_root().obj = out
     from ..run import run as go
 
-    teller = progress.choose(quiet)
-    try:
-        result = go(audit, out, device=device, limit=limit, strict=strict, fresh=fresh, progress=teller)
-    finally:
-        teller.finish()
-    for message in result.messages:
-        click.echo(message, err=True)
+    result = _carried_out(
+        lambda teller: go(audit, out, device=device, limit=limit, strict=strict, fresh=fresh, progress=teller), quiet
+    )
     for name, path in (("html", result.html), ("pdf", result.pdf)):
         if path is not None:
             click.echo(f"{name:5} {path}")
@@ -54,7 +59,6 @@ def train(written: Path, out: Path | None, resume: bool, device: str, quiet: boo
 
     On several GPUs or machines: torchrun --nproc-per-node=N -m auditor train ...
     """
-    from .. import progress
     from ..training.config import read
 
     plan = read(written)
@@ -63,13 +67,7 @@ def train(written: Path, out: Path | None, resume: bool, device: str, quiet: boo
     from ..device import choose_device
     from ..training.train import train as go
 
-    teller = progress.choose(quiet)
-    try:
-        result = go(plan, out, resume=resume, device=choose_device(device), progress=teller)
-    finally:
-        teller.finish()
-    for message in result.messages:
-        click.echo(message, err=True)
+    result = _carried_out(lambda teller: go(plan, out, resume=resume, device=choose_device(device), progress=teller), quiet)
     for line in result.lines:
         click.echo(line)
     if result.lines:
@@ -87,18 +85,10 @@ def train(written: Path, out: Path | None, resume: bool, device: str, quiet: boo
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
 def mine(written: Path, out: Path | None, device: str, simulate: bool, quiet: bool) -> ExitCode:
     """Choose what to label next for rare classes: a ranked list, and a sheet of pictures with the reasons."""
-    from .. import progress
-
     out = out or default_out(written)
     go = _simulation(written, out, device) if simulate else _selection(written, out, device)
     click.get_current_context().find_root().obj = out
-    teller = progress.choose(quiet)
-    try:
-        result = go(teller)
-    finally:
-        teller.finish()
-    for message in result.messages:
-        click.echo(message, err=True)
+    result = _carried_out(go, quiet)
     for line in result.lines:
         click.echo(line)
     for name, path in result.files.items():
@@ -124,3 +114,17 @@ def _simulation(written: Path, out: Path, device: str) -> Callable[[Any], Any]:
     from ..selection.simulate import simulate as go
 
     return lambda teller: go(plan, out, device=choose_device(device), progress=teller)
+
+
+def _carried_out(work: Callable[[Any], _Done], quiet: bool) -> _Done:
+    """What the work, handed somebody to tell its progress, comes to; its messages are told."""
+    from .. import progress
+
+    teller = progress.choose(quiet)
+    try:
+        result = work(teller)
+    finally:
+        teller.finish()
+    for message in result.messages:
+        click.echo(message, err=True)
+    return result

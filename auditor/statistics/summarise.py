@@ -135,8 +135,9 @@ def _row(metric: Metric, name: str, level: Level) -> ClassSummary:
     kind = "patients" if level.rarer is None else "positive or negative patients"
     note = f"fewer than {FEW} {kind}: interval not reliable" if few < FEW else None
     if not known:
-        alone = "patients" if np.isnan(found.influence).any() else kind
-        note = f"fewer than 2 {alone}: no interval" if few < 2 or alone != kind else NO_PATIENT_DIFFERS
+        note = f"fewer than 2 {kind}: no interval" if few < 2 else NO_PATIENT_DIFFERS
+        if np.isnan(found.influence).any():
+            note = "fewer than 2 patients: no interval" if patients < 2 else "a class has fewer than 2 patients: no interval"
     return ClassSummary(
         name, found.value, None, level.cases, low if known else None, high if known else None, patients, note
     )  # fmt: skip
