@@ -163,8 +163,8 @@ def nothing_quarantined(patch: Patch) -> None:
 
 
 def image_shifted(patch: Patch) -> None:
-    right = passes.normalise
-    patch.setattr(passes, "normalise", lambda *given: right(*given).roll(1, 3))
+    right = passes.fed
+    patch.setattr(passes, "fed", lambda *given: right(*given).roll(1, 3))
 
 
 def threshold_too_high(patch: Patch) -> None:
@@ -184,15 +184,6 @@ def last_bin_open(patch: Patch) -> None:
 def intercept_without_offset(patch: Patch) -> None:
     right = calibrated._shift
     patch.setattr(calibrated, "_shift", lambda z, y: right(0 * z, y))
-
-
-def slope_upside_down(patch: Patch) -> None:
-    def slope(*cases: Any) -> Any:
-        found = right(*cases)
-        return found if isinstance(found, str) or found.value == 0 else found._replace(value=1 / found.value)
-
-    right = calibrated._slope
-    patch.setattr(calibrated, "_slope", slope)
 
 
 def chance_not_subtracted(patch: Patch) -> None:
@@ -344,7 +335,6 @@ MUTATIONS: dict[str, tuple[Callable[[Patch], None], set[str]]] = {
     "the threshold is one negative too high": (threshold_too_high, {"outcomes"}),
     "the surest predictions are in no bin": (last_bin_open, {"calibration"}),
     "the intercept is of all that was said, not added to it": (intercept_without_offset, {"calibration"}),
-    "the slope is upside down": (slope_upside_down, {"calibration"}),
     "chance is left in CBL": (chance_not_subtracted, {"alignment"}),
     "a constant map has all its evidence in the box": (constant_map_rewarded, {"alignment"}),
     "only the first of tied peaks counts": (first_peak_only, {"alignment"}),
